@@ -1,0 +1,30 @@
+"""The interface of an encoder."""
+
+from abc import ABC, abstractmethod
+
+from torch import nn
+
+from nmf_nets.divergences.base import Divergence
+from nmf_nets.matrix import Matrix
+from nmf_nets.shapes import Codes, Components, Rows
+from nmf_nets.weight import weights_of
+
+
+class Encoder(nn.Module, ABC):
+    """Makes the codes H ≥ 0 of a batch. Constructed from the factorization that training starts from."""
+
+    @abstractmethod
+    def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
+        """The codes of X on the components W.
+
+        rows: where X stands in the training matrix; None for rows that were not trained on.
+        """
+
+    @abstractmethod
+    def refuse(self, divergence: Divergence) -> None:
+        """Raises Refusal for a divergence that this encoder cannot serve."""
+
+    def project_(self) -> None:
+        """What has to be done to the weights after a gradient step: each non-negative weight's own projection."""
+        for weight in weights_of(self):
+            weight.project_()

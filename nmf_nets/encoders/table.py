@@ -1,0 +1,33 @@
+"""No network at all: a free row of codes for every training row."""
+
+import torch
+
+from nmf_nets.constraints.base import Constraint
+from nmf_nets.divergences.base import Divergence
+from nmf_nets.encoders.base import Encoder
+from nmf_nets.factorization import Factorization
+from nmf_nets.matrix import Matrix
+from nmf_nets.refusal import Refusal
+from nmf_nets.shapes import Codes, Components, Rows
+from nmf_nets.weight import NonNegativeWeight
+
+
+class Table(Encoder):
+    """h(x_i) = h_i, free: the problem of classical NMF itself. It has no codes for unseen rows.
+
+    With optimizer=multiplicative on full batches this is Lee and Seung's algorithm, with optimizer=block any other.
+    """
+
+    def __init__(self, start: Factorization, constraint: Constraint):
+        super().__init__()
+        self.codes = NonNegativeWeight(start.H, constraint)
+
+    def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
+        if rows is None:
+            raise Refusal(
+                "encoder=table has codes for its training rows only; use encoder=exact on the same W for others."
+            )
+        return self.codes.value if len(rows) == len(self.codes.theta) else self.codes.rows(rows)
+
+    def refuse(self, divergence: Divergence) -> None:
+        pass

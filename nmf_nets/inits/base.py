@@ -1,0 +1,24 @@
+"""What the inits share."""
+
+import torch
+from torch import Tensor
+
+from nmf_nets.matrix import Matrix
+from nmf_nets.refusal import Refusal
+
+
+def refuse_n_components(n_components: int, most: int | None = None) -> None:
+    """Raises Refusal unless n_components is an integer from 1 to `most`."""
+    if not isinstance(n_components, int) or isinstance(n_components, bool) or n_components < 1:
+        raise Refusal(f"n_components must be an integer of at least 1, but is {n_components!r}.")
+    if most is not None and n_components > most:
+        raise Refusal(
+            f"n_components is {n_components}, but this init has no more than min(n_samples, n_features) = {most} "
+            "singular vectors to start from; lower n_components or use init=random."
+        )
+
+
+def uniform(shape: tuple[int, int], like: Matrix, generator: torch.Generator) -> Tensor:
+    """U(0, 1) drawn in float64 on the generator's device, so that a seed means the same start in every dtype."""
+    drawn = torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)
+    return drawn.to(like.device, like.dtype)

@@ -1,0 +1,35 @@
+"""Non-negative double singular value decomposition."""
+
+import torch
+
+from nmf_nets.factorization import Factorization
+from nmf_nets.inits.base import refuse_n_components
+from nmf_nets.matrix import Matrix
+from nmf_nets.spectrum import truncated_svd
+
+
+def nndsvd(X: Matrix, n_components: int, generator: torch.Generator | None = None) -> Factorization:
+    """h_k = √(σ_k c) u/‖u‖, w_k = √(σ_k c) v/‖v‖ for the larger of the pairs (u⁺, v⁺), (u⁻, v⁻), c = ‖u‖‖v‖; no chance in it.
+
+    Holds exact zeros, which multiplicative updates cannot leave: use nndsvda or nndsvdar with those.
+    Source: Boutsidis & Gallopoulos (2008).
+    """
+    refuse_n_components(n_components, min(X.shape))
+    U, s, Vt = truncated_svd(X, n_components)
+    up, vp, un, vn = U.clamp(min=0), Vt.clamp(min=0), (-U).clamp(min=0), (-Vt).clamp(min=0)
+    up_norm, un_norm = torch.linalg.vector_norm(up, dim=0), torch.linalg.vector_norm(un, dim=0)
+    vp_norm, vn_norm = torch.linalg.vector_norm(vp, dim=1), torch.linalg.vector_norm(vn, dim=1)
+    positive = up_norm * vp_norm >= un_norm * vn_norm
+    size = (s * torch.where(positive, up_norm * vp_norm, un_norm * vn_norm)).sqrt()
+    u = torch.where(positive, up / _nonzero(up_norm), un / _nonzero(un_norm))
+    v = torch.where(positive[:, None], vp / _nonzero(vp_norm)[:, None], vn / _nonzero(vn_norm)[:, None])
+    return Factorization((u * size).to(X.device, X.dtype), (v * size[:, None]).to(X.device, X.dtype))
+
+
+def filled(start: Factorization, fill_H: torch.Tensor, fill_W: torch.Tensor) -> Factorization:
+    """The start with its zeros replaced."""
+    return Factorization(torch.where(start.H > 0, start.H, fill_H), torch.where(start.W > 0, start.W, fill_W))
+
+
+def _nonzero(norm: torch.Tensor) -> torch.Tensor:
+    return torch.where(norm > 0, norm, 1)

@@ -1,0 +1,1 @@
+"""How good a factorization is, from X and the factors alone."""

@@ -1,0 +1,26 @@
+"""How far from a stationary point."""
+
+import torch
+
+from nmf_nets.divergences.base import Divergence
+from nmf_nets.factorization import Factorization
+from nmf_nets.matrix import Matrix
+from nmf_nets.shapes import Codes, Components
+
+
+def kkt_residual(X: Matrix, factors: Factorization, divergence: Divergence) -> float:
+    """κ = max over both factors of |min(h_ik / mean_i h_ik, (P − N) / (P + N))|, with 0 / 0 = 0; from 0 to 1 for h > 0.
+
+    Zero exactly at stationary points: h > 0 needs P = N, h = 0 needs P ≥ N. The same for X → cX and for H D, D⁻¹ W.
+    """
+    H, W = factors.H.double(), factors.W.double()
+    X = X.to(torch.float64)
+    return max(_of_codes(X, H, W, divergence), _of_codes(X.T, W.T, H.T, divergence))
+
+
+def _of_codes(X: Matrix, H: Codes, W: Components, divergence: Divergence) -> float:
+    P, N = divergence.split_gradient(X, H, W)
+    mean = H.mean(0)
+    level = torch.where(mean > 0, H / mean, 0)
+    slope = torch.where(P + N > 0, (P - N) / (P + N), 0)
+    return float(torch.minimum(level, slope).abs().max())

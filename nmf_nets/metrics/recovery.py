@@ -1,0 +1,20 @@
+"""How well true components were found again."""
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from nmf_nets.shapes import Components
+
+
+def matched_cosines(W: Components, W_true: Components) -> Tensor:
+    """The cosine of each true component with the one of W that the best one-to-one matching gives it; 0 if it gives none.
+
+    Blind to the order and the scale of components.
+    """
+    found, true = (torch.nn.functional.normalize(M.double(), dim=1).cpu() for M in (W, W_true))
+    cosines = true @ found.T
+    rows, columns = linear_sum_assignment(cosines.numpy(), maximize=True)
+    matched = torch.zeros(len(true), dtype=torch.float64)
+    matched[torch.as_tensor(rows)] = cosines[rows, columns]
+    return matched

@@ -1,0 +1,11 @@
+"""The Frobenius error, relative to the data."""
+
+from nmf_nets.divergences.frobenius import Frobenius
+from nmf_nets.factorization import Factorization
+from nmf_nets.matrix import Matrix
+
+
+def relative_error(X: Matrix, factors: Factorization) -> float:
+    """‖X − H W‖ / ‖X‖; 0 for X = 0 reconstructed as 0."""
+    residual = 2 * Frobenius().total(X, factors)
+    return float((residual / X.square_norm).sqrt()) if residual > 0 else 0.0

@@ -1,0 +1,1 @@
+"""Lightning modules: a non-negative autoencoder and its two named forms."""

@@ -1,0 +1,51 @@
+"""Encoder, decoder, divergence and the step between them."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from pytorch_lightning import LightningModule
+
+from nmf_nets.decoders.base import Decoder
+from nmf_nets.divergences.base import Divergence
+from nmf_nets.encoders.base import Encoder
+from nmf_nets.factorization import Factorization
+from nmf_nets.loader import Batch
+from nmf_nets.matrix import Matrix
+from nmf_nets.objective import Objective
+from nmf_nets.shapes import Rows
+
+
+class NonNegativeAutoencoder(LightningModule):
+    """X ≈ H W with H = encoder(X) and W the weights of the decoder, trained to lower D(X | H W).
+
+    optimizer: makes the step from (encoder, decoder). Its step takes a closure that returns the Objective of the batch,
+    and serves a loop of one's own as well: `optimizer.step(lambda: net.objective(batch))`.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        divergence: Divergence,
+        optimizer: Callable[[Encoder, Decoder], torch.optim.Optimizer],
+    ):
+        super().__init__()
+        self.automatic_optimization = False
+        encoder.refuse(divergence)
+        self.encoder, self.decoder, self.divergence, self.optimizer = encoder, decoder, divergence, optimizer
+
+    def forward(self, X: Matrix, rows: Rows | None = None) -> Factorization:
+        """The net's own codes of X and its components; `rows` as in Encoder."""
+        W = self.decoder.W
+        return Factorization(self.encoder(X, W, rows), W)
+
+    def objective(self, batch: Batch) -> Objective:
+        return Objective(batch.X, self(batch.X, batch.rows), self.divergence, batch.rows)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        optimizer = self.optimizers()
+        optimizer.step(closure=partial(self.objective, batch))  # pyright: ignore
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer(self.encoder, self.decoder)

@@ -1,0 +1,61 @@
+"""What a step sees: a batch, the factors of the net for it, and the divergence between them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nmf_nets.divergences.base import Divergence
+from nmf_nets.factorization import Factorization
+from nmf_nets.matrix import Matrix
+from nmf_nets.shapes import Rows, Scalar
+
+
+@dataclass(frozen=True)
+class Objective:
+    """D(X | H W) at codes and components that carry the graph of the net.
+
+    Its gradients are the divergence's own, ∂D/∂H = P − N and likewise for W, so that training never forms H W on
+    sparse data and a step for the net is made of the same numbers as the step of a solver.
+    """
+
+    X: Matrix
+    factors: Factorization
+    divergence: Divergence
+    rows: Rows | None = None
+    """Where the batch stands in the training matrix; None for rows that do not."""
+
+    def value(self) -> Scalar:
+        return self.divergence.total(self.X, self.factors.detach())
+
+    def backward(self) -> None:
+        """Adds the gradient of D / unit(X), a number without units, to every parameter behind the factors."""
+        unit = self.divergence.unit(self.X).to(self.X.dtype)
+        outputs = self._outputs()
+        torch.autograd.backward([M for M, _, _ in outputs], [(P - N) / unit for _, P, N in outputs])
+
+    def split_gradient(self, parameters: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """P, N of each parameter, by two passes back through the net; both ≥ 0 if the net's Jacobian is."""
+        outputs = self._outputs()
+        heads = [M for M, _, _ in outputs]
+        if not heads:
+            return [(torch.zeros_like(parameter), torch.zeros_like(parameter)) for parameter in parameters]
+        positive, negative = (
+            torch.autograd.grad(heads, parameters, cotangents, retain_graph=True, materialize_grads=True)
+            for cotangents in ([P for _, P, _ in outputs], [N for _, _, N in outputs])
+        )
+        return list(zip(positive, negative, strict=True))
+
+    def _outputs(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """(H, P, N) and (W, P, N), of those that carry a graph."""
+        H, W = self.factors.H, self.factors.W
+        split = self.divergence.split_gradient
+        outputs = []
+        with torch.no_grad():
+            if H.requires_grad:
+                outputs.append((H, *split(self.X, H, W)))
+            if W.requires_grad:
+                P, N = split(self.X.T, W.T, H.T)
+                outputs.append((W, P.T, N.T))
+        return outputs

@@ -1,0 +1,43 @@
+"""Lee and Seung's step, for every β."""
+
+import torch
+
+from nmf_nets.divergences.base import Divergence
+from nmf_nets.matrix import Matrix
+from nmf_nets.shapes import Codes, Components
+from nmf_nets.updates.base import Update
+from nmf_nets.updates.least_squares import lifted_codes
+
+
+def multiplied(M: torch.Tensor, P: torch.Tensor, N: torch.Tensor, exponent: float) -> torch.Tensor:
+    """M ∘ (N / P)^exponent; where P = 0 nothing pulls, and M is left as it is."""
+    ratio = torch.where(P > 0, N / P, 1)
+    return M * (ratio if exponent == 1 else ratio**exponent)
+
+
+class Multiplicative(Update):
+    """H ← H ∘ (N / P)^γ(β); monotone. An exact zero stays zero: start strictly positive.
+
+    Cold start: lifted least squares.
+    Source: Lee & Seung (2001), Févotte & Idier (2011).
+    """
+
+    def __init__(self, divergence: Divergence):
+        self.divergence = divergence
+
+    def lowers(self, divergence: Divergence) -> bool:
+        return divergence.beta == self.divergence.beta
+
+    def __call__(self, X: Matrix, H: Codes | None, W: Components, repeats: int = 1, progress: float = 0.0) -> Codes:
+        H = lifted_codes(X, W) if H is None else H
+        first: torch.Tensor | None = None
+        going = torch.ones_like(H[:, :1])
+        for _ in range(repeats):
+            new = multiplied(H, *self.divergence.split_gradient(X, H, W), self.divergence.exponent)
+            step = (new - H) * going
+            H = new if first is None else H + step
+            if repeats > 1:
+                moved = torch.linalg.vector_norm(step, dim=1, keepdim=True)
+                first = moved if first is None else first
+                going = going * (moved > progress * first)
+        return H

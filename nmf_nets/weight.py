@@ -1,0 +1,51 @@
+"""A non-negative weight: what decoders, tables and non-negative encoders are made of."""
+
+import torch
+from torch import Tensor, nn
+
+from nmf_nets.constraints.base import Constraint
+from nmf_nets.shapes import Rows
+
+
+class NonNegativeWeight(nn.Module):
+    """W = unit · constraint(θ), with unit the mean of the start.
+
+    θ has no units: X → cX scales `unit` alone, so that neither a learning rate nor a constraint knows the scale of the data.
+    """
+
+    unit: Tensor
+
+    def __init__(self, start: Tensor, constraint: Constraint):
+        super().__init__()
+        self.constraint = constraint
+        mean = start.mean()
+        self.register_buffer("unit", torch.where(mean > 0, mean, torch.ones_like(mean)))
+        self.theta = nn.Parameter(constraint.right_inverse(start / self.unit))
+
+    @property
+    def value(self) -> Tensor:
+        return self.unit * self.constraint.forward(self.theta)
+
+    def rows(self, index: Rows) -> Tensor:
+        return self.unit * self.constraint.forward(self.theta[index])
+
+    @torch.no_grad()
+    def assign_(self, value: Tensor, rows: Rows | None = None) -> None:
+        theta = self.constraint.right_inverse(value / self.unit)
+        if rows is None:
+            self.theta.copy_(theta)
+        else:
+            self.theta[rows] = theta
+
+    def project_(self) -> None:
+        self.constraint.project_(self.theta)
+
+
+def weights_of(part: nn.Module) -> list[NonNegativeWeight]:
+    return [module for module in part.modules() if isinstance(module, NonNegativeWeight)]
+
+
+def free_parameters_of(part: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters, by name, that no constraint keeps non-negative."""
+    owned = {id(weight.theta) for weight in weights_of(part)}
+    return {name: parameter for name, parameter in part.named_parameters() if id(parameter) not in owned}
