@@ -28,8 +28,8 @@ class EpochSampler:
 class ResidentLoader:
     """Batches cut as whole tensors, without a per-row dataset.
 
-    The order is a function of (seed, epoch) and the state is the position in it, so that a resumed run sees the batches of
-    an uninterrupted one. Without a batch size there is one batch, X itself in its own order.
+    The order is a function of (seed, epoch) and the state is the position in it, so that a resumed run sees the batches
+    of an uninterrupted one. Without a batch size there is one batch, X itself in its own order.
     """
 
     batch_sampler = None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nmf_nets.refusal import Refusal
-from nmf_nets.shapes import Components, PerSample, Rows, Scalar
+from nmf_nets.shapes import PerSample, Rows, Scalar
 
 
 class Matrix(ABC):

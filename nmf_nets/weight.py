@@ -10,7 +10,7 @@ from nmf_nets.shapes import Rows
 class NonNegativeWeight(nn.Module):
     """W = unit · constraint(θ), with unit the mean of the start.
 
-    θ has no units: X → cX scales `unit` alone, so that neither a learning rate nor a constraint knows the scale of the data.
+    θ has no units: X → cX scales `unit` alone, so that neither a learning rate nor a constraint knows the scale of X.
     """
 
     unit: Tensor

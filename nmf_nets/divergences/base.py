@@ -44,7 +44,7 @@ class Divergence(ABC):
 
     def refuse(self, X: Matrix) -> None:
         """Raises Refusal if X holds zeros and β ≤ 0, where D is infinite."""
-        if self.beta > 0 or not X.is_sparse and bool((X.values > 0).all()):
+        if self.beta > 0 or (not X.is_sparse and bool((X.values > 0).all())):
             return
         i, j = next(
             (rows.start + int(i), int(j))

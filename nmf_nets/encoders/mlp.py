@@ -1,5 +1,7 @@
 """An amortised encoder: one forward pass a row, with weights of any sign."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -14,7 +16,7 @@ from nmf_nets.updates.least_squares import damped_least_squares, lifted_codes
 class MLP(Encoder):
     """Least-squares codes, corrected by a net f of the row x̃ = x / Σ_j x_j; scaling a row scales its code.
 
-        β = 2   h = [ x W⁺ + u f(x̃) ]₊                          u = Σx / (√(n_features n_components) ω), ω² the mean of ‖w_k‖²
+        β = 2   h = [ x W⁺ + u f(x̃) ]₊                          u = Σx / (√n_features ‖W‖)
         β < 2   h = Σx · softmax( log h₀ + f(x̃) ) / Σ_j w_kj    h₀ the lifted least-squares code
 
     so that X̂ has the row sums of X where the divergence asks for that. The last layer of f starts at zero: training
@@ -28,8 +30,7 @@ class MLP(Encoder):
         generator = torch.Generator().manual_seed(seed)
         sizes = [start.W.shape[1], *hidden]
         self.layers = nn.ModuleList(
-            nn.Linear(before, after, device=start.W.device, dtype=start.W.dtype)
-            for before, after in zip(sizes, sizes[1:])
+            nn.Linear(before, after, device=start.W.device, dtype=start.W.dtype) for before, after in pairwise(sizes)
         )
         self.last = nn.Linear(sizes[-1], start.n_components, device=start.W.device, dtype=start.W.dtype)
         with torch.no_grad():

@@ -1,7 +1,5 @@
 """No network at all: a free row of codes for every training row."""
 
-import torch
-
 from nmf_nets.constraints.base import Constraint
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder

@@ -14,8 +14,8 @@ class Unrolled(Encoder):
     """From least-squares codes, at most `steps` half-steps on the current W, until a step moves the row by less than
     `progress` of the first; the limit is the exact code.
 
-    warm: in training, rows that are known go on from their last code by so many half-steps instead (1 gives the iterates
-    of the classical solver); 0 makes every code from x and W alone. Outside training there is no memory.
+    warm: in training, rows that are known go on from their last code by so many half-steps instead (1 gives the
+    iterates of the classical solver); 0 makes every code from x and W alone. Outside training there is no memory.
     Codes are detached: at the optimum the gradient of D with respect to W is exact with H held constant (Danskin).
     """
 

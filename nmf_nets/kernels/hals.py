@@ -10,7 +10,7 @@ from nmf_nets.shapes import Codes, Gram
 def hals_sweeps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
     """h_k ← [h_k + (B_k − H G_k) / G_kk]₊ for k = 1 … r, cyclically; a component with G_kk = 0 is left alone.
 
-    Each row is swept until a sweep moves it by at most `progress` times what its first sweep did, `repeats` times at most.
+    Each row is swept `repeats` times at most, until a sweep moves it by at most `progress` times what the first one did.
     Rows are independent, so threads do not change a bit.
     """
     if H.device.type != "cpu":
@@ -22,7 +22,7 @@ def hals_sweeps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> C
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _sweep_rows(H, B, G, repeats, progress):  # noqa: ANN001, ANN202
+def _sweep_rows(H, B, G, repeats, progress):
     n, r = H.shape
     for i in numba.prange(n):
         h = H[i]

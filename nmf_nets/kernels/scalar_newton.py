@@ -39,7 +39,7 @@ def newton_sweeps(X: Matrix, H: Codes, W: Components, floor: float, repeats: int
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
-def _newton_row(x, w, s, h, x_hat, floor, repeats, progress):  # noqa: ANN001, ANN202
+def _newton_row(x, w, s, h, x_hat, floor, repeats, progress):
     """One row: x and x_hat have p entries, w is (r, p), s holds the sums of whole components."""
     r, p = w.shape
     zero = 0 * floor
@@ -79,13 +79,13 @@ def _newton_row(x, w, s, h, x_hat, floor, repeats, progress):  # noqa: ANN001, A
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")
-def _sweep_dense(X, H, W, s, floor, repeats, progress):  # noqa: ANN001, ANN202
+def _sweep_dense(X, H, W, s, floor, repeats, progress):
     for i in numba.prange(X.shape[0]):
         _newton_row(X[i], W, s, H[i], np.empty_like(X[i]), floor, repeats, progress)
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")
-def _sweep_sparse(crow, columns, values, H, Wt, s, floor, repeats, progress):  # noqa: ANN001, ANN202
+def _sweep_sparse(crow, columns, values, H, Wt, s, floor, repeats, progress):
     n, r = H.shape
     for i in numba.prange(n):
         start, stop = crow[i], crow[i + 1]

@@ -8,9 +8,9 @@ from nmf_nets.shapes import Components
 
 
 def matched_cosines(W: Components, W_true: Components) -> Tensor:
-    """The cosine of each true component with the one of W that the best one-to-one matching gives it; 0 if it gives none.
+    """The cosine of each true component with the one of W that the best one-to-one matching gives it.
 
-    Blind to the order and the scale of components.
+    0 for a true component that is left over. Blind to the order and the scale of components.
     """
     found, true = (torch.nn.functional.normalize(M.double(), dim=1).cpu() for M in (W, W_true))
     cosines = true @ found.T

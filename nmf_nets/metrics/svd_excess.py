@@ -16,5 +16,5 @@ def svd_error(X: Matrix, n_components: int) -> float:
 
 
 def svd_excess(X: Matrix, factors: Factorization) -> float:
-    """Relative error minus that of the truncated singular value decomposition: what non-negativity and the method cost."""
+    """Relative error minus that of the truncated SVD: what non-negativity and the method cost."""
     return relative_error(X, factors) - svd_error(X, factors.n_components)

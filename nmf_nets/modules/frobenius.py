@@ -18,7 +18,7 @@ from nmf_nets.updates.hals import HALS
 
 
 class FrobeniusNMF(NonNegativeAutoencoder):
-    """½ ‖X − H W‖², by default with tied HALS sweeps as encoder and HALS steps on W; other parts may be given."""
+    """½ ‖X − H W‖², by default with tied HALS sweeps for H and for W."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from nmf_nets.updates.scalar_newton import ScalarNewton
 
 
 class KullbackLeiblerNMF(NonNegativeAutoencoder):
-    """Σ x log(x / x̂) − x + x̂, by default with tied scalar Newton sweeps as encoder and on W; other parts may be given."""
+    """Σ x log(x / x̂) − x + x̂, by default with tied scalar Newton sweeps for H and for W."""
 
     def __init__(
         self,

@@ -1,1 +1,4 @@
-"""Steps for the weights of a net, as torch.optim.Optimizer; each is made from (encoder, decoder) and steps with a closure that returns an Objective."""
+"""Steps for the weights of a net, as torch.optim.Optimizer.
+
+Each is made from (encoder, decoder), and its step takes a closure that returns the Objective of a batch.
+"""

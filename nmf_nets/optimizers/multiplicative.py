@@ -24,8 +24,8 @@ class Multiplicative(torch.optim.Optimizer):
         for part in (encoder, decoder):
             for name in free_parameters_of(part):
                 raise Refusal(
-                    f"optimizer=multiplicative needs non-negative weights, but {name!r} of {type(part).__name__} may be "
-                    "negative; use optimizer=block or optimizer=adam with this encoder."
+                    f"optimizer=multiplicative needs non-negative weights, but {name!r} of {type(part).__name__} may "
+                    "be negative; use optimizer=block or optimizer=adam with this encoder."
                 )
         self._weights = [weights for weights in (weights_of(encoder), weights_of(decoder)) if weights]
         super().__init__([{"params": [weight.theta for weight in weights]} for weights in self._weights], {})
