@@ -11,7 +11,7 @@ from nmf_nets.spectrum import truncated_svd
 def nndsvd(X: Matrix, n_components: int, generator: torch.Generator | None = None) -> Factorization:
     """h_k = √(σ_k c) u/‖u‖, w_k = √(σ_k c) v/‖v‖ for the larger of the pairs (u⁺, v⁺), (u⁻, v⁻), c = ‖u‖‖v‖.
 
-    There is no chance in it. It holds exact zeros, which multiplicative updates cannot leave: use nndsvda or nndsvdar with those.
+    No chance in it. Holds exact zeros, which multiplicative updates cannot leave: nndsvda and nndsvdar have none.
     Source: Boutsidis & Gallopoulos (2008).
     """
     refuse_n_components(n_components, min(X.shape))

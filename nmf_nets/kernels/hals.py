@@ -10,7 +10,7 @@ from nmf_nets.shapes import Codes, Gram
 def hals_sweeps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
     """h_k ← [h_k + (B_k − H G_k) / G_kk]₊ for k = 1 … r, cyclically; a component with G_kk = 0 is left alone.
 
-    Each row is swept `repeats` times at most, until a sweep moves it by at most `progress` times what the first one did.
+    Each row is swept `repeats` times at most, until one moves it by at most `progress` times what the first did.
     Rows are independent, so threads do not change a bit.
     """
     if H.device.type != "cpu":
