@@ -210,9 +210,10 @@ class SparseMatrix(Matrix):
         return values.new_zeros(self.shape[0]).index_add_(0, self._row_of_value, values)
 
     def row_max(self, values: Tensor) -> PerSample:
-        return values.new_zeros(self.shape[0]).index_reduce_(0, self._row_of_value, values, "amax")
+        return values.new_zeros(self.shape[0]).scatter_reduce_(0, self._row_of_value, values, "amax")
 
     def rows(self, index: Rows) -> "SparseMatrix":
+        index = torch.where(index < 0, index + self.shape[0], index)
         start = self.csr.crow_indices().long()[index]
         length = self.csr.crow_indices().long()[index + 1] - start
         crow = torch.cat([length.new_zeros(1), length.cumsum(0)])
@@ -282,19 +283,20 @@ def as_matrix(X: Any, dtype: torch.dtype | None = None) -> Matrix:
     if scipy.sparse.issparse(X):
         return _sparse(X, dtype)
     if hasattr(X, "dtypes") and hasattr(X, "to_numpy"):
-        _refuse_text_columns(X)
-        X = X.to_numpy()
+        X = _numpy_of(X)
+    if np.ma.is_masked(X):
+        place = ", ".join(str(i) for i in np.argwhere(np.ma.getmaskarray(X))[0])
+        raise Refusal(f"X must be complete, but X[{place}] is masked; drop or impute what is missing.")
     try:
         array = np.asarray(X)
     except ValueError as error:
         raise Refusal(f"X must be a table of numbers with rows of one length, but numpy says: {error}.") from error
     _refuse_kind(array.dtype)
-    array = np.ascontiguousarray(array) if not array.dtype.isnative or min(array.strides, default=0) < 0 else array
-    array = array.astype(array.dtype.newbyteorder("=")) if not array.dtype.isnative else array
-    target = _target_dtype(array.dtype, dtype)
+    if any(step < 0 or step % array.itemsize for step in array.strides):  # torch has no such strides
+        array = np.ascontiguousarray(array)
+    array = _cast(array, _target_dtype(array.dtype, dtype))
     # torch wants a writable buffer; nothing here writes, but a read-only array must not warn.
-    array = array if array.flags.writeable else array.astype(target)
-    return _dense(torch.from_numpy(array.astype(target, copy=False)), dtype)
+    return _dense(torch.from_numpy(array if array.flags.writeable else array.copy()), dtype)
 
 
 def _dense(X: Tensor, dtype: torch.dtype | None) -> DenseMatrix:
@@ -315,7 +317,7 @@ def _sparse(X: Any, dtype: torch.dtype | None) -> SparseMatrix:
     target = _target_dtype(X.dtype, dtype)
     if X.format in ("lil", "dok"):  # these convert entry by entry; the others cast at once
         X = X.tocoo()
-    csr = scipy.sparse.csr_array(X.astype(target) if X.dtype != target else X)
+    csr = scipy.sparse.csr_array(_cast(X, target))
     if not csr.has_canonical_format or not csr.data.all():
         csr = csr.copy()
         csr.sum_duplicates()
@@ -323,7 +325,7 @@ def _sparse(X: Any, dtype: torch.dtype | None) -> SparseMatrix:
         csr.eliminate_zeros()
     _refuse_bad_stored(csr)
     index = np.int32 if max(*csr.shape, csr.nnz) < 2**31 else np.int64
-    parts = [csr.indptr.astype(index), csr.indices.astype(index), csr.data]
+    parts = [csr.indptr.astype(index, copy=False), csr.indices.astype(index, copy=False), csr.data]
     crow, columns, values = (torch.from_numpy(part if part.flags.writeable else part.copy()) for part in parts)
     return SparseMatrix(_csr(crow, columns, values, (csr.shape[0], csr.shape[1])))
 
@@ -333,16 +335,32 @@ def _scipy_of(X: Tensor) -> scipy.sparse.csr_array:
         _refuse_shape(tuple(X.shape))
     X = X.cpu().to_sparse_coo().coalesce()
     values = X.values()
-    values = values.numpy() if values.dtype != torch.bfloat16 else values.float().numpy()
+    values = (values.float() if values.dtype in (torch.bfloat16, torch.float16) else values).numpy()
     return scipy.sparse.csr_array(scipy.sparse.coo_array((values, tuple(X.indices().numpy())), shape=tuple(X.shape)))
 
 
 def _target_dtype(own: np.dtype, asked: torch.dtype | None) -> np.dtype:
     if asked is None:
+        own = own.newbyteorder("=")
         asked = (
             torch.float64 if own == np.float64 else torch.float32 if own == np.float32 else torch.get_default_dtype()
         )
     return np.dtype(str(asked).removeprefix("torch."))
+
+
+def _cast(X: Any, target: np.dtype) -> Any:
+    """The same object where it has that dtype; what overflows becomes infinite, to be refused with its place."""
+    with np.errstate(over="ignore"):
+        return X.astype(target, copy=False)
+
+
+def _numpy_of(frame: Any) -> np.ndarray:
+    """The numbers of a frame, also where its columns differ in dtype or are nullable."""
+    if not hasattr(frame.dtypes, "items"):
+        return frame.to_numpy()
+    _refuse_text_columns(frame)
+    array = frame.to_numpy()
+    return array if array.dtype.kind in "biuf" else frame.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _refuse_kind(dtype: np.dtype) -> None:

@@ -15,8 +15,9 @@ SMALL = 2000
 def truncated_svd(X: Matrix, n_components: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """U, σ, Vᵀ of the leading components in float64 on the CPU, σ falling; at most min(n, m) of them.
 
-    Deterministic: the iteration starts from the vector of ones. Sparse X is only multiplied, unless one of its sides is
-    hardly longer than n_components, so that X is no larger than a factor.
+    Deterministic: the iteration starts from one fixed random vector (a vector of ones would miss whatever is orthogonal
+    to it, such as all but one of several equal blocks). Sparse X is only multiplied, unless one of its sides is hardly
+    longer than n_components, so that X is no larger than a factor.
     """
     side = min(X.shape)
     k = min(n_components, side)
@@ -24,16 +25,22 @@ def truncated_svd(X: Matrix, n_components: int) -> tuple[torch.Tensor, torch.Ten
         U, s, Vt = torch.linalg.svd(X.dense().double().cpu(), full_matrices=False)
         return U[:, :k], s[:k], Vt[:k]
     X = X.to(torch.float64)
-    operator = scipy.sparse.linalg.LinearOperator(
-        X.shape, dtype=np.float64, matvec=_product(X), rmatvec=_product(X.T), matmat=_product(X), rmatmat=_product(X.T)
-    )
-    U, s, Vt = scipy.sparse.linalg.svds(operator, k, v0=np.ones(side))
+    scale = float(torch.linalg.vector_norm(X.values))
+    if scale == 0:
+        U, Vt = (torch.eye(*shape, dtype=torch.float64) for shape in ((X.shape[0], k), (k, X.shape[1])))
+        return U, torch.zeros(k, dtype=torch.float64), Vt
+    # ARPACK's tolerance is absolute below 1e-5, and an eigenvector exact to the last bit makes it go on from an unseeded
+    # vector: hence unit scale, and 1.1, whose rounding leaves no product exact.
+    scale *= 1.1
+    A, At = _product(X, scale), _product(X.T, scale)
+    operator = scipy.sparse.linalg.LinearOperator(X.shape, dtype=np.float64, matvec=A, rmatvec=At, matmat=A, rmatmat=At)
+    U, s, Vt = scipy.sparse.linalg.svds(operator, k, v0=np.random.default_rng(0).random(side))
     order = np.argsort(-s)
-    return torch.from_numpy(U[:, order]), torch.from_numpy(s[order]), torch.from_numpy(Vt[order])
+    return torch.from_numpy(U[:, order]), torch.from_numpy(s[order] * scale), torch.from_numpy(Vt[order])
 
 
-def _product(X: Matrix) -> Callable[[np.ndarray], np.ndarray]:
+def _product(X: Matrix, scale: float) -> Callable[[np.ndarray], np.ndarray]:
     def product(v: np.ndarray) -> np.ndarray:
-        return (X @ torch.from_numpy(v.reshape(X.shape[1], -1)).to(X.device)).cpu().numpy()
+        return (X @ torch.from_numpy(v.reshape(X.shape[1], -1)).to(X.device)).cpu().numpy() / scale
 
     return product

@@ -1,12 +1,13 @@
 """The interface of a divergence and the arithmetic that every β shares."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from nmf_nets.factorization import Factorization
-from nmf_nets.matrix import Matrix
+from nmf_nets.matrix import DenseMatrix, Matrix
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Data, PerSample, Scalar
 
@@ -44,11 +45,11 @@ class Divergence(ABC):
 
     def refuse(self, X: Matrix) -> None:
         """Raises Refusal if X holds zeros and β ≤ 0, where D is infinite."""
-        if self.beta > 0 or (not X.is_sparse and bool((X.values > 0).all())):
+        if self.beta > 0 or int((X.values > 0).sum()) == X.shape[0] * X.shape[1]:
             return
         i, j = next(
             (rows.start + int(i), int(j))
-            for rows, block in X.blocks()
+            for rows, block in _dense_blocks(X)
             for i, j in torch.nonzero(block.dense() == 0)[:1]
         )
         raise Refusal(
@@ -62,6 +63,11 @@ def floor(X: Matrix) -> Scalar:
     return (X.mean * torch.finfo(X.dtype).eps ** 2).clamp(min=torch.finfo(X.dtype).tiny)
 
 
+def floored(X: Data, X_hat: Data) -> Data:
+    """x̂ where it is divided by or logged; the floor is that of these samples."""
+    return X_hat.clamp(min=floor(DenseMatrix(X)))
+
+
 def blockwise_total(divergence: Divergence, X: Matrix, factors: Factorization) -> Scalar:
     """Σ over row blocks that are dense one at a time, in float64."""
     H, W = factors.H.double(), factors.W.double()
@@ -72,16 +78,18 @@ def blockwise_total(divergence: Divergence, X: Matrix, factors: Factorization) -
 def power_split(beta: float, X: Matrix, H: Codes, W: Components) -> tuple[Codes, Codes]:
     """P = X̂^(β−1) Wᵀ over all entries, N = (X ∘ X̂^(β−2)) Wᵀ over the stored ones."""
     least = floor(X)
-    N = X.with_values(X.values * X.sample(H, W).clamp(min=least) ** (beta - 2)) @ W.T
+    X_hat = X.sample(H, W).clamp(min=least)
+    N = X.with_values(X.values / X_hat * X_hat ** (beta - 1)) @ W.T  # so, 0 X̂^(β−2) does not become 0 · ∞
     P = torch.cat([(H[rows] @ W).clamp(min=least) ** (beta - 1) @ W.T for rows, _ in _dense_blocks(X)])
     return P, N
 
 
-def _dense_blocks(X: Matrix) -> list[tuple[slice, Matrix]]:
+def _dense_blocks(X: Matrix) -> Iterator[tuple[slice, Matrix]]:
     n, m = X.shape
     height = max(1, 2**22 // m)
-    spans = [slice(start, min(n, start + height)) for start in range(0, n, height)]
-    return [(rows, X.span(rows.start, rows.stop)) for rows in spans]
+    for start in range(0, n, height):
+        stop = min(n, start + height)
+        yield slice(start, stop), X.span(start, stop)
 
 
 def xlogy_ratio(x: Tensor, y: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 """The β-divergence between and beyond its three famous members."""
 
-from nmf_nets.divergences.base import Divergence, blockwise_total, power_split
+import torch
+
+from nmf_nets.divergences.base import Divergence, blockwise_total, floored, power_split
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.divergences.itakura_saito import ItakuraSaito
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
@@ -12,6 +14,7 @@ from nmf_nets.shapes import Codes, Components, Data, PerSample, Scalar
 class Beta(Divergence):
     """d_β(x | x̂) = (x^β + (β−1) x̂^β − β x x̂^(β−1)) / (β (β−1)), β not 0 and not 1; convex in x̂ iff 1 ≤ β ≤ 2.
 
+    x̂ is floored at ε² mean(X) where it is divided by.
     Source: Févotte & Idier (2011).
     """
 
@@ -20,7 +23,9 @@ class Beta(Divergence):
 
     def __call__(self, X: Data, X_hat: Data) -> PerSample:
         b = self.beta
-        return ((X**b + (b - 1) * X_hat**b - b * X * X_hat ** (b - 1)) / (b * (b - 1))).sum(1)
+        y = floored(X, X_hat)
+        power = torch.where(X_hat > 0, y**b, 0) if b > 0 else y**b
+        return ((X**b + (b - 1) * power - b * X * y ** (b - 1)) / (b * (b - 1))).sum(1)
 
     def total(self, X: Matrix, factors: Factorization) -> Scalar:
         return blockwise_total(self, X, factors)

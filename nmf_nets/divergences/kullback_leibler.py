@@ -2,7 +2,7 @@
 
 import torch
 
-from nmf_nets.divergences.base import Divergence, floor, xlogy_ratio
+from nmf_nets.divergences.base import Divergence, floor, floored, xlogy_ratio
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components, Data, PerSample, Scalar
@@ -19,8 +19,7 @@ class KullbackLeibler(Divergence):
 
     def __call__(self, X: Data, X_hat: Data) -> PerSample:
         """Σ_j x_j log(x_j / x̂_j) − x_j + x̂_j of each sample."""
-        least = (X.mean() * torch.finfo(X.dtype).eps ** 2).clamp(min=torch.finfo(X.dtype).tiny)
-        return (xlogy_ratio(X, X_hat.clamp(min=least)) - X + X_hat).sum(1)
+        return (xlogy_ratio(X, floored(X, X_hat)) - X + X_hat).sum(1)
 
     def total(self, X: Matrix, factors: Factorization) -> Scalar:
         """Logarithms at the stored entries alone; Σ x̂ = ⟨Hᵀ1, W1⟩."""

@@ -13,6 +13,9 @@ from nmf_nets.weight import weights_of
 class Encoder(nn.Module, ABC):
     """Makes the codes H ≥ 0 of a batch. Constructed from the factorization that training starts from."""
 
+    codes_unseen_rows = True
+    """Whether rows that were not trained on have codes."""
+
     @abstractmethod
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
         """The codes of X on the components W.

@@ -16,10 +16,10 @@ class Exact(Encoder):
 
     With an exact step on W these are the iterates of alternating non-negative least squares. Detached, as its gradient
     with respect to W is that of D at fixed codes (Danskin).
-    Refuses β outside 1 … 2, where D is not convex in h and a stationary code need not be the best.
+    It needs no start. Refuses β outside 1 … 2, where D is not convex in h and a stationary code need not be the best.
     """
 
-    def __init__(self, start: Factorization, update: Update, tolerance: float = 1e-7, most: int = 10_000):
+    def __init__(self, start: Factorization | None, update: Update, tolerance: float = 1e-7, most: int = 10_000):
         super().__init__()
         self.update, self.tolerance, self.most = update, tolerance, most
 

@@ -16,6 +16,8 @@ class Table(Encoder):
     With optimizer=multiplicative on full batches this is Lee and Seung's algorithm, with optimizer=block any other.
     """
 
+    codes_unseen_rows = False
+
     def __init__(self, start: Factorization, constraint: Constraint):
         super().__init__()
         self.codes = NonNegativeWeight(start.H, constraint)

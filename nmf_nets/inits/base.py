@@ -1,5 +1,7 @@
 """What the inits share."""
 
+from numbers import Integral
+
 import torch
 from torch import Tensor
 
@@ -7,9 +9,9 @@ from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
 
 
-def refuse_n_components(n_components: int, most: int | None = None) -> None:
+def refuse_n_components(n_components: object, most: int | None = None) -> None:
     """Raises Refusal unless n_components is an integer from 1 to `most`."""
-    if not isinstance(n_components, int) or isinstance(n_components, bool) or n_components < 1:
+    if not isinstance(n_components, Integral) or isinstance(n_components, bool) or n_components < 1:
         raise Refusal(f"n_components must be an integer of at least 1, but is {n_components!r}.")
     if most is not None and n_components > most:
         raise Refusal(

@@ -1,5 +1,7 @@
 """Coordinate sweeps of ½⟨H G, H⟩ − ⟨B, H⟩ over H ≥ 0."""
 
+from typing import no_type_check
+
 import numba
 import torch
 
@@ -22,6 +24,7 @@ def hals_sweeps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> C
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+@no_type_check
 def _sweep_rows(H, B, G, repeats, progress):
     n, r = H.shape
     for i in numba.prange(n):

@@ -1,18 +1,20 @@
 """Damped Newton steps on one entry of H at a time, for the Kullback–Leibler divergence."""
 
+from typing import no_type_check
+
 import numba
 import numpy as np
 import torch
 
 from nmf_nets.kernels.threads import use_torch_threads
 from nmf_nets.matrix import Matrix, SparseMatrix
-from nmf_nets.shapes import Codes, Components
+from nmf_nets.shapes import Codes, Components, Scalar
 
 FAR = 0.683802
 """The root of t² + t + log(1 − t) = 0: up to here the undamped step lowers D."""
 
 
-def newton_sweeps(X: Matrix, H: Codes, W: Components, floor: float, repeats: int, progress: float) -> Codes:
+def newton_sweeps(X: Matrix, H: Codes, W: Components, floor: Scalar, repeats: int, progress: float) -> Codes:
     """h_ik ← h_ik + a for k = 1 … r, cyclically, with z_j = w_kj / x̂_ij over x_ij > 0:
 
         g = Σ_j w_kj − Σ_j x_ij z_j    q = Σ_j x_ij z_j²    μ = max_j z_j
@@ -27,7 +29,6 @@ def newton_sweeps(X: Matrix, H: Codes, W: Components, floor: float, repeats: int
     use_torch_threads()
     H = H.clone(memory_format=torch.contiguous_format)
     s = W.sum(1).numpy()
-    floor = max(floor, float(torch.finfo(X.dtype).tiny))
     if isinstance(X, SparseMatrix):
         crow, columns = X.csr.crow_indices().numpy(), X.csr.col_indices().numpy()
         Wt = W.T.contiguous().numpy()
@@ -39,6 +40,7 @@ def newton_sweeps(X: Matrix, H: Codes, W: Components, floor: float, repeats: int
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
+@no_type_check
 def _newton_row(x, w, s, h, x_hat, floor, repeats, progress):
     """One row: x and x_hat have p entries, w is (r, p), s holds the sums of whole components."""
     r, p = w.shape
@@ -79,12 +81,14 @@ def _newton_row(x, w, s, h, x_hat, floor, repeats, progress):
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+@no_type_check
 def _sweep_dense(X, H, W, s, floor, repeats, progress):
     for i in numba.prange(X.shape[0]):
         _newton_row(X[i], W, s, H[i], np.empty_like(X[i]), floor, repeats, progress)
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")
+@no_type_check
 def _sweep_sparse(crow, columns, values, H, Wt, s, floor, repeats, progress):
     n, r = H.shape
     for i in numba.prange(n):
@@ -98,7 +102,7 @@ def _sweep_sparse(crow, columns, values, H, Wt, s, floor, repeats, progress):
         _newton_row(x, w, s, H[i], np.empty_like(x), floor, repeats, progress)
 
 
-def newton_sweeps_torch(X: Matrix, H: Codes, W: Components, floor: float, repeats: int, progress: float) -> Codes:
+def newton_sweeps_torch(X: Matrix, H: Codes, W: Components, floor: Scalar, repeats: int, progress: float) -> Codes:
     """The same sweeps, vectorised over rows, without a synchronisation of the device."""
     H = H.clone()
     s = W.sum(1)

@@ -1,13 +1,14 @@
 """How well true components were found again."""
 
 import torch
+from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from nmf_nets.shapes import Components
 
 
-def matched_cosines(W: Components, W_true: Components) -> Tensor:
+def matched_cosines(W: Components, W_true: Float[Tensor, "true_components features"]) -> Tensor:
     """The cosine of each true component with the one of W that the best one-to-one matching gives it.
 
     0 for a true component that is left over. Blind to the order and the scale of components.

@@ -1,6 +1,5 @@
 """Encoder, decoder, divergence and the step between them."""
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -13,6 +12,7 @@ from nmf_nets.factorization import Factorization
 from nmf_nets.loader import Batch
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
+from nmf_nets.optimizers.base import MakeOptimizer
 from nmf_nets.shapes import Rows
 
 
@@ -28,7 +28,7 @@ class NonNegativeAutoencoder(LightningModule):
         encoder: Encoder,
         decoder: Decoder,
         divergence: Divergence,
-        optimizer: Callable[[Encoder, Decoder], torch.optim.Optimizer],
+        optimizer: MakeOptimizer,
     ):
         super().__init__()
         self.automatic_optimization = False
@@ -39,6 +39,20 @@ class NonNegativeAutoencoder(LightningModule):
         """The net's own codes of X and its components; `rows` as in Encoder."""
         W = self.decoder.W
         return Factorization(self.encoder(X, W, rows), W)
+
+    @torch.no_grad()
+    def factorize(self, X: Matrix, rows: Rows | None = None) -> Factorization:
+        """The factors as a user gets them: in evaluation mode, without a graph."""
+        training = self.training
+        try:
+            return self.eval()(X, rows).detach()
+        finally:
+            self.train(training)
+
+    def own_factors(self, X: Matrix) -> Factorization:
+        """`factorize` for the whole training matrix: as if it had never been seen, where the encoder can do without."""
+        rows = None if self.encoder.codes_unseen_rows else torch.arange(X.shape[0], device=X.device)
+        return self.factorize(X, rows)
 
     def objective(self, batch: Batch) -> Objective:
         return Objective(batch.X, self(batch.X, batch.rows), self.divergence, batch.rows)

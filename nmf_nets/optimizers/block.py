@@ -9,7 +9,7 @@ from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.encoders.table import Table
 from nmf_nets.objective import Objective
-from nmf_nets.optimizers.adam import EPS, parameter_groups
+from nmf_nets.optimizers.base import EPS, parameter_groups
 from nmf_nets.updates.base import Update
 
 

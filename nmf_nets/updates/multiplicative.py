@@ -31,13 +31,13 @@ class Multiplicative(Update):
     def __call__(self, X: Matrix, H: Codes | None, W: Components, repeats: int = 1, progress: float = 0.0) -> Codes:
         H = lifted_codes(X, W) if H is None else H
         first: torch.Tensor | None = None
-        going = torch.ones_like(H[:, :1])
+        going = torch.ones_like(H[:, :1], dtype=torch.bool)
         for _ in range(repeats):
             new = multiplied(H, *self.divergence.split_gradient(X, H, W), self.divergence.exponent)
-            step = (new - H) * going
-            H = new if first is None else H + step
+            new = torch.where(going, new, H)
             if repeats > 1:
-                moved = torch.linalg.vector_norm(step, dim=1, keepdim=True)
+                moved = torch.linalg.vector_norm(new - H, dim=1, keepdim=True)
                 first = moved if first is None else first
-                going = going * (moved > progress * first)
+                going = going & (moved > progress * first)
+            H = new
         return H

@@ -1,0 +1,26 @@
+"""What was learned, to look at."""
+
+from pathlib import Path
+
+from pytorch_lightning import Trainer
+
+from nmf_nets.callbacks.base import Monitor
+from nmf_nets.data.base import MatrixDataModule
+from nmf_nets.loggers.base import log_picture
+from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
+from nmf_nets.plots.components import draw_components
+
+
+class ComponentPictures(Monitor):
+    """Draws W into `path`, and into every tracker that shows pictures."""
+
+    def __init__(self, path: str, growth: float = 5.0):
+        super().__init__(growth)
+        self.path = Path(path)
+
+    def look(self, trainer: Trainer, net: NonNegativeAutoencoder, data: MatrixDataModule) -> dict[str, float]:
+        if trainer.is_global_zero:
+            draw_components(net.decoder.W.detach(), data.dataset.image_shape).savefig(self.path, dpi=110)
+            for logger in trainer.loggers:
+                log_picture(logger, "components", self.path, trainer.global_step)
+        return {}

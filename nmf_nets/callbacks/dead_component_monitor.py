@@ -1,0 +1,28 @@
+"""Which components explain nothing."""
+
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+
+from nmf_nets.callbacks.base import Monitor
+from nmf_nets.data.base import MatrixDataModule
+from nmf_nets.metrics.dead_components import DEAD, component_shares
+from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
+
+
+class DeadComponentMonitor(Monitor):
+    """Warns once of every component that dies, by its number; logs the least share of ΣX̂ that a component brings."""
+
+    def __init__(self, growth: float = 1.25):
+        super().__init__(growth)
+        self.dead: set[int] = set()
+
+    def look(self, trainer: Trainer, net: NonNegativeAutoencoder, data: MatrixDataModule) -> dict[str, float]:
+        shares = component_shares(net.own_factors(data.training.to(net.device)))
+        dead = {int(k) for k in torch.nonzero(shares <= DEAD / len(shares))}
+        if died := sorted(dead - self.dead):
+            rank_zero_warn(
+                f"components {died} explain nothing after {trainer.global_step} steps; try another init or seed."
+            )
+        self.dead = dead
+        return {"least_share": float(shares.min())}

@@ -1,0 +1,53 @@
+"""What the net loses by its own codes."""
+
+from pytorch_lightning import Trainer
+
+from nmf_nets.callbacks.base import Monitor
+from nmf_nets.callbacks.stopwatch import Stopwatch
+from nmf_nets.data.base import MatrixDataModule
+from nmf_nets.divergences.base import Divergence
+from nmf_nets.encoders.exact import Exact
+from nmf_nets.factorization import Factorization
+from nmf_nets.matrix import Matrix
+from nmf_nets.metrics.dead_components import dead_components
+from nmf_nets.metrics.kkt_residual import kkt_residual
+from nmf_nets.metrics.relative_error import relative_error
+from nmf_nets.metrics.relative_gap import relative_gap
+from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
+from nmf_nets.updates.base import Update
+
+
+class GapMonitor(Monitor):
+    """Measures D with the encoder's own codes and with exact codes on the same W, on training and validation rows.
+
+    Logs training/… and validation/divergence, exact_codes, relative_error and code_gap = divergence / exact_codes − 1,
+    and kkt_residual, dead_components and seconds of training.
+    """
+
+    def __init__(self, update: Update, growth: float = 1.25):
+        super().__init__(growth)
+        self.exact = Exact(None, update)
+
+    def look(self, trainer: Trainer, net: NonNegativeAutoencoder, data: MatrixDataModule) -> dict[str, float]:
+        X = data.training.to(net.device)
+        own = net.own_factors(X)
+        measured = self._gap("training", X, own, net.divergence)
+        measured["kkt_residual"] = kkt_residual(X, own, net.divergence)
+        measured["dead_components"] = dead_components(own)
+        if data.validation is not None and net.encoder.codes_unseen_rows:
+            X = data.validation.to(net.device)
+            measured |= self._gap("validation", X, net.factorize(X), net.divergence)
+        for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
+            if isinstance(callback, Stopwatch):
+                measured["seconds"] = callback.seconds
+        return measured
+
+    def _gap(self, part: str, X: Matrix, own: Factorization, divergence: Divergence) -> dict[str, float]:
+        exact = Factorization(self.exact(X, own.W), own.W)
+        own_value, exact_value = float(divergence.total(X, own)), float(divergence.total(X, exact))
+        return {
+            f"{part}/divergence": own_value,
+            f"{part}/exact_codes": exact_value,
+            f"{part}/code_gap": relative_gap(own_value, exact_value),
+            f"{part}/relative_error": relative_error(X, own),
+        }

@@ -1,0 +1,1 @@
+"""DataModules: bundled, generated, and the user's own matrix."""

@@ -1,0 +1,88 @@
+"""What every data module does once it has its matrix: split rows, hand out batches."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from pytorch_lightning import LightningDataModule
+
+from nmf_nets.loader import ResidentLoader
+from nmf_nets.matrix import Matrix
+from nmf_nets.refusal import Refusal
+from nmf_nets.shapes import Components, Rows
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A matrix and what is known of it."""
+
+    X: Matrix
+    image_shape: tuple[int, int] | None = None
+    """(height, width), where a row is an image."""
+    feature_names: tuple[str, ...] | None = None
+    truth: Components | None = None
+    """The components that the data were made from, where they are known."""
+
+
+class MatrixDataModule(LightningDataModule, ABC):
+    """Rows of one matrix, split at random into training, validation and test.
+
+    validation, test: parts of the rows, rounded down; a part without rows is None.
+    batch_size: None for one batch of all training rows.
+    dtype: float32 or float64.
+    """
+
+    training: Matrix
+    validation: Matrix | None
+    test: Matrix | None
+    training_rows: Rows
+
+    def __init__(
+        self,
+        validation: float = 0.1,
+        test: float = 0.1,
+        batch_size: int | None = None,
+        dtype: str = "float32",
+        seed: int = 0,
+    ):
+        super().__init__()
+        if not (validation >= 0 and test >= 0 and validation + test < 1):
+            raise Refusal(
+                f"data.validation is {validation} and data.test is {test}, but each must be 0 or more and both "
+                "together less than 1, so that rows remain to train on."
+            )
+        if batch_size is not None and batch_size < 1:
+            raise Refusal(f"data.batch_size is {batch_size}, but must be at least 1, or null for all rows at once.")
+        if dtype not in ("float32", "float64"):
+            raise Refusal(f"data.dtype is {dtype!r}, but must be float32 or float64.")
+        self.fractions = (validation, test)
+        self.batch_size, self.seed, self.dtype = batch_size, seed, getattr(torch, dtype)
+        self._dataset: Dataset | None = None
+
+    @abstractmethod
+    def load(self) -> Dataset:
+        """The whole matrix, in self.dtype."""
+
+    def setup(self, stage: str | None = None) -> None:
+        if self._dataset is not None:
+            return
+        self._dataset = self.load()
+        X = self._dataset.X
+        n = X.shape[0]
+        held_out = [int(n * fraction) for fraction in self.fractions]
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))
+        parts = [part.sort().values for part in order.split([n - sum(held_out), *held_out])]
+        self.training_rows = parts[0]
+        self.training, self.validation, self.test = (
+            X.rows(parts[0]),
+            *(X.rows(p) if len(p) else None for p in parts[1:]),
+        )
+
+    @property
+    def dataset(self) -> Dataset:
+        assert self._dataset is not None, "setup() comes first"
+        return self._dataset
+
+    def train_dataloader(self) -> ResidentLoader:
+        device = self.trainer.strategy.root_device if self.trainer is not None else self.training.device
+        return ResidentLoader(self.training.to(device), self.batch_size, self.seed)

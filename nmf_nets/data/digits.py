@@ -1,0 +1,14 @@
+"""Handwritten digits, as scikit-learn ships them."""
+
+from sklearn.datasets import load_digits
+
+from nmf_nets.data.base import Dataset, MatrixDataModule
+from nmf_nets.matrix import as_matrix
+
+
+class Digits(MatrixDataModule):
+    """1,797 images of 8 × 8 pixels with values from 0 to 16."""
+
+    def load(self) -> Dataset:
+        images = load_digits()
+        return Dataset(as_matrix(images.data, self.dtype), image_shape=(8, 8))

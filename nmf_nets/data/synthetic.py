@@ -1,0 +1,45 @@
+"""Data with planted factors, so that recovery can be measured."""
+
+import torch
+
+from nmf_nets.data.base import Dataset, MatrixDataModule
+from nmf_nets.matrix import as_matrix
+from nmf_nets.refusal import Refusal
+
+
+class Synthetic(MatrixDataModule):
+    """X = [H W ∘ (1 + noise · ε)]₊, ε standard normal, H and W exponential with a part `density` of their entries kept.
+
+    Every row of H and of W keeps at least one entry.
+    """
+
+    def __init__(
+        self,
+        n_samples: int = 500,
+        n_features: int = 100,
+        n_components: int = 8,
+        density: float = 0.3,
+        noise: float = 0.05,
+        **rows: int | float | str | None,
+    ):
+        super().__init__(**rows)  # pyright: ignore[reportArgumentType]
+        if min(n_samples, n_features, n_components) < 1 or not 0 < density <= 1 or noise < 0:
+            raise Refusal(
+                f"data=synthetic needs n_samples, n_features, n_components ≥ 1, 0 < density ≤ 1 and noise ≥ 0, but "
+                f"they are {n_samples}, {n_features}, {n_components}, {density} and {noise}."
+            )
+        self.shape, self.n_components, self.density, self.noise = (n_samples, n_features), n_components, density, noise
+
+    def load(self) -> Dataset:
+        n, m = self.shape
+        generator = torch.Generator().manual_seed(self.seed)
+
+        def sparse_rows(height: int, width: int) -> torch.Tensor:
+            values = torch.rand(height, width, generator=generator, dtype=torch.float64).log().neg()
+            chance = torch.rand(height, width, generator=generator)
+            return values * (chance <= chance.min(1, keepdim=True).values.clamp(min=self.density))
+
+        H, W = sparse_rows(n, self.n_components), sparse_rows(self.n_components, m)
+        noise = torch.randn(n, m, generator=generator, dtype=torch.float64)
+        X = (H @ W * (1 + self.noise * noise)).clamp(min=0)
+        return Dataset(as_matrix(X, self.dtype), truth=W.to(self.dtype))

@@ -1,0 +1,1 @@
+"""Trackers, each a mirror of the run directory."""

@@ -1,0 +1,34 @@
+"""Weights & Biases, online if there is a key, offline if not, and never a question."""
+
+import netrc
+import os
+from pathlib import Path
+from typing import Any
+
+import wandb
+from pytorch_lightning.loggers import WandbLogger
+
+
+def wandb_logger(save_dir: str, project: str, offline: bool | None = None, **init: Any) -> WandbLogger:
+    """A run under `save_dir`, where its staging, cache and settings stay too, so that it can be copied whole.
+
+    offline: None leaves it to WANDB_MODE, or to whether there is a key (WANDB_API_KEY, or netrc's). `wandb sync`
+    uploads an offline run later, which is silent.
+    """
+    directory = Path(save_dir).absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    for variable in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+        os.environ[variable] = str(directory)
+    if offline is None:
+        offline = os.environ["WANDB_MODE"] == "offline" if os.environ.get("WANDB_MODE") else not _has_key()
+    settings = {"settings": wandb.Settings(silent=offline)} | init
+    return WandbLogger(project=project, save_dir=directory, offline=offline, log_model=False, **settings)
+
+
+def _has_key() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc().authenticators("api.wandb.ai") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

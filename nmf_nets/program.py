@@ -1,0 +1,47 @@
+"""How a command starts and ends: its configuration, its refusals, its exit code."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from nmf_nets.refusal import Refusal
+from nmf_nets.targets import refuse_foreign_targets
+
+PACKAGED = Path(__file__).parent / "configs"
+CONFIGS = PACKAGED if PACKAGED.is_dir() else Path(__file__).parent.parent / "configs"
+"""Inside the package in a wheel, beside it in a checkout."""
+
+REFUSED, STOPPED = 2, 143
+
+
+def run_program(config_name: str, job: Callable[[DictConfig], Any]) -> None:
+    """Composes the configuration from the command line and runs the job, or all jobs of a sweep.
+
+    A Refusal is one sentence on the standard error and exit code 2; in a sweep the other jobs go on first. SIGTERM in
+    training ends with 143.
+    """
+    refused = False
+
+    @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)
+    def composed(config: DictConfig) -> Any:
+        nonlocal refused
+        try:
+            refuse_foreign_targets(config, config.allow)
+            return job(config)
+        except Refusal as refusal:
+            refused = True
+            number = HydraConfig.get().job.get("num", None)
+            print(f"{'refused' if number is None else f'job {number} refused'}: {refusal}", file=sys.stderr)  # noqa: T201
+            return float("nan")
+        except SIGTERMException:
+            sys.exit(STOPPED)
+
+    composed()
+    if refused:
+        sys.exit(REFUSED)

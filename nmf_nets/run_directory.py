@@ -1,0 +1,145 @@
+"""What a run leaves on disk: the truth that every tracker mirrors."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
+from safetensors.torch import save
+
+from nmf_nets.factorization import Factorization
+
+SCHEMA = "1"
+PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "wandb", "numpy", "scipy", "scikit-learn", "numba", "nmf-nets")
+
+
+class RunDirectory:
+    """config.yaml, environment.json, metrics.jsonl, checkpoints/last.ckpt, factors.safetensors, summary.json, pictures.
+
+    Whole files appear at once or not at all; metrics are appended and flushed line by line.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path).absolute()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.config = self.path / "config.yaml"
+        self.metrics = self.path / "metrics.jsonl"
+        self.checkpoint = self.path / "checkpoints" / "last.ckpt"
+        self.summary = self.path / "summary.json"
+        self.factors = self.path / "factors.safetensors"
+        self.curves = self.path / "curves.png"
+
+    def save_config(self, config: DictConfig) -> None:
+        write(self.config, OmegaConf.to_yaml(config, resolve=True).encode())
+
+    def save_environment(self) -> None:
+        write(self.path / "environment.json", json.dumps(environment(), indent=2).encode())
+
+    def save_summary(self, summary: Mapping[str, Any]) -> None:
+        write(self.summary, json.dumps(summary, indent=2).encode())
+
+    def save_factors(self, factors: Factorization, rows: torch.Tensor, **about: str) -> None:
+        """H and W as tensors, with the rows of the data that H belongs to."""
+        tensors = {"H": factors.H, "W": factors.W, "rows": rows}
+        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        write(self.factors, save(tensors, {"schema": SCHEMA, "n_components": str(factors.n_components), **about}))
+
+    def measurements(self) -> list[dict[str, Any]]:
+        """The whole lines of metrics.jsonl; a last line that was cut off is left out."""
+        if not self.metrics.exists():
+            return []
+        lines = self.metrics.read_text().split("\n")
+        return [json.loads(line) for line in lines[:-1]]
+
+    def forget_after(self, step: int) -> None:
+        """Drops the measurements that a run resumed from this step will make again."""
+        kept = [json.dumps(line) + "\n" for line in self.measurements() if line["step"] <= step]
+        write(self.metrics, "".join(kept).encode())
+
+
+class MetricsFile(Logger):
+    """Appends what is logged to metrics.jsonl."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        return "metrics"
+
+    @property
+    def version(self) -> str:
+        return self.path.parent.name
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """The configuration stands in config.yaml."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        line = {"step": step, "time": time.time(), **{key: float(value) for key, value in metrics.items()}}
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def write(path: Path, data: bytes) -> None:
+    """All of the file or none of it, also after a loss of power."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".unfinished")
+    with unfinished.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
+
+
+def environment() -> dict[str, Any]:
+    """Enough to run it again: versions, machine, threads, revision, command."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+        "git": _revision(),
+        "command": sys.argv,
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def _revision() -> dict[str, Any] | None:
+    """The commit of the checkout that the code runs from, and whether it was changed since."""
+
+    def git(*command: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(
+            ["git", "-C", str(here), *command], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None

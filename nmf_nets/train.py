@@ -1,0 +1,129 @@
+"""The program that trains: `python train.py`, `nmf-train`."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import wandb
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
+from rich.console import Console
+from threadpoolctl import threadpool_limits
+
+from nmf_nets.callbacks.stopwatch import Stopwatch
+from nmf_nets.data.base import MatrixDataModule
+from nmf_nets.loggers.base import log_picture, log_summary, log_table
+from nmf_nets.part import part_name
+from nmf_nets.plots.curves import draw_curves
+from nmf_nets.program import run_program
+from nmf_nets.refusal import Refusal
+from nmf_nets.run_directory import MetricsFile, RunDirectory
+from nmf_nets.targets import refuse_foreign_targets
+from nmf_nets.verdict import Verdict, judge
+
+
+def main() -> None:
+    """Trains what the configuration says."""
+    run_program("train", train)
+
+
+def train(config: DictConfig) -> float | None:
+    """Fits, judges, and leaves all in the run directory; returns the entry of the summary that `metric` names."""
+    run = RunDirectory(HydraConfig.get().runtime.output_dir)
+    if config.resume is None:
+        run.save_config(config)
+    else:
+        config = _resumed(run, HydraConfig.get().overrides.task)
+    run.save_environment()
+    _silence_advice()
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    with threadpool_limits(config.threads):
+        try:
+            verdict = _fit_and_judge(config, run)
+        finally:
+            if wandb.run is not None:
+                wandb.finish()  # or the next job of a sweep would log into this run
+    console = Console()
+    console.print(verdict.table())
+    console.print(f"run directory: {run.path}", soft_wrap=True)
+    return verdict.summary[config.metric]  # pyright: ignore[reportReturnType]
+
+
+def _resumed(run: RunDirectory, overrides: Sequence[str]) -> DictConfig:
+    """The saved configuration, wherever the directory lies now, with the values that the command line changes."""
+    if not run.config.exists():
+        raise Refusal(f"resume={run.path} is not the directory of a run: it has no {run.config.name}.")
+    text = run.config.read_text()
+    saved = OmegaConf.create(text.replace(OmegaConf.create(text).directory, str(run.path)))
+    assert isinstance(saved, DictConfig)
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key == "resume":
+            continue
+        if OmegaConf.is_config(OmegaConf.select(saved, key)) or OmegaConf.select(saved, key, default=saved) is saved:
+            raise Refusal(
+                f"resume goes on with the configuration in {run.config}; of it {key!r} cannot be changed, only single "
+                "values such as trainer.max_epochs."
+            )
+        OmegaConf.update(saved, key, OmegaConf.create(f"value: {value}").value)
+    refuse_foreign_targets(saved, saved.allow)
+    return saved
+
+
+def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
+    def part(node: DictConfig) -> Any:
+        return instantiate(node, _convert_="all")
+
+    pl.seed_everything(config.seed, verbose=False)
+    data: MatrixDataModule = part(config.data)
+    data.setup("fit")
+    divergence, update = part(config.divergence), part(config["update"])
+    divergence.refuse(data.training)
+    update.refuse(divergence)
+    start = part(config.init)(data.training, config.n_components, torch.Generator().manual_seed(config.seed))
+    encoder, decoder = part(config.encoder)(start), part(config.decoder)(start)
+    net = part(config.module)(encoder=encoder, decoder=decoder, optimizer=part(config.optimizer))
+    callbacks = {"stopwatch": Stopwatch(), **{name: part(node) for name, node in config.callbacks.items()}}
+    loggers: list[Logger] = [MetricsFile(run.metrics), *(part(node) for node in config.logger.values())]
+    trainer = part(config.trainer)(logger=loggers, callbacks=list(callbacks.values()), default_root_dir=run.path)
+    for logger in loggers:
+        logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))  # pyright: ignore[reportArgumentType]
+    checkpoint = run.checkpoint if run.checkpoint.exists() else None
+    run.forget_after(torch.load(checkpoint, weights_only=True)["global_step"] if checkpoint else -1)
+    trainer.fit(net, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+
+    seconds = callbacks["stopwatch"].seconds
+    with Console(stderr=True).status(f"the classical solvers run from the same start for the same {seconds:.1f} s"):
+        verdict = judge(net, data, start, update, seconds, config.seed)
+    run.save_factors(net.own_factors(data.training), data.training_rows, divergence=part_name(divergence))
+    run.save_summary(verdict.summary)
+    _show(verdict, run, loggers, trainer.global_step)
+    return verdict
+
+
+def _show(verdict: Verdict, run: RunDirectory, loggers: Sequence[Logger], step: int) -> None:
+    best = {
+        name: verdict.summary[f"{key}_value"] for name, key in (("classical", "classical"), ("scikit-learn", "sklearn"))
+    }
+    draw_curves(run.measurements(), best).savefig(run.curves, dpi=130)  # pyright: ignore[reportArgumentType]
+    for logger in loggers:
+        log_picture(logger, "curves", run.curves, step)
+        log_table(logger, "verdict", verdict.columns, verdict.cells, step)
+        log_summary(logger, verdict.summary)
+
+
+def _silence_advice() -> None:
+    """Lightning's advice for other kinds of training; warnings that concern this one stay."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for message in (r".*does not have many workers.*", r".*LeafSpec.*is deprecated.*"):
+        warnings.filterwarnings("ignore", message)
+
+
+if __name__ == "__main__":
+    main()

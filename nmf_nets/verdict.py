@@ -1,0 +1,190 @@
+"""How a run ends: the net beside the classical solver and scikit-learn's, on training and on held-out rows."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from rich.table import Table
+
+from nmf_nets.benchmark.base import Method
+from nmf_nets.benchmark.recorder import Budget, Recorder
+from nmf_nets.benchmark.scikit_learn import ScikitLearn
+from nmf_nets.benchmark.solver import Solver
+from nmf_nets.data.base import MatrixDataModule
+from nmf_nets.divergences.base import Divergence
+from nmf_nets.divergences.frobenius import Frobenius
+from nmf_nets.encoders.exact import Exact
+from nmf_nets.factorization import Factorization
+from nmf_nets.matrix import Matrix
+from nmf_nets.metrics.dead_components import dead_components
+from nmf_nets.metrics.kkt_residual import kkt_residual
+from nmf_nets.metrics.relative_error import relative_error
+from nmf_nets.metrics.relative_gap import relative_gap
+from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
+from nmf_nets.part import part_name
+from nmf_nets.updates.base import Update
+
+LEAST_SECONDS = 0.5
+"""Given to a classical solver even if the net took less: shorter runs measure the first call, not the solver."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the final table; None where there is nothing to say. `gap` is above the best classical value."""
+
+    rows: str
+    who: str
+    divergence_value: float | None
+    gap: float | None
+    relative_error: float | None
+    kkt_residual: float | None
+    dead_components: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The table, and what stands in summary.json."""
+
+    lines: list[Line]
+    summary: dict[str, float | int | str | None]
+
+    @property
+    def columns(self) -> list[str]:
+        return list(asdict(self.lines[0]))
+
+    @property
+    def cells(self) -> list[list[str]]:
+        return [_cells(line) for line in self.lines]
+
+    def table(self) -> Table:
+        about = self.summary
+        table = Table(
+            title=f"{about['divergence']}, encoder {about['encoder']}, {about['n_components']} components",
+            caption="gap: above the best classical value. Classical solvers: from the same start, for the same seconds; "
+            "held-out rows coded exactly on their W.",
+            title_justify="left",
+            caption_justify="left",
+        )
+        for name in HEADINGS:
+            table.add_column(name, justify="left" if name in ("rows", "who") else "right", no_wrap=True)
+        for before, line in zip([None, *self.lines], self.lines, strict=False):
+            if before is not None and before.rows != line.rows:
+                table.add_section()
+            table.add_row(*_cells(line))
+        return table
+
+
+def judge(
+    net: NonNegativeAutoencoder,
+    data: MatrixDataModule,
+    start: Factorization,
+    update: Update,
+    seconds: float,
+    seed: int,
+) -> Verdict:
+    """Runs both classical solvers from the start of the net for the seconds that it trained, and lines all up.
+
+    Held-out rows are the test rows, or the validation rows where there are none. Solvers have no codes for those of
+    their own and get exact ones on their W.
+    """
+    divergence, X, exact = net.divergence, data.training, Exact(None, update)
+    net_cpu = net.to("cpu")
+    own = net_cpu.own_factors(X)
+    refined = Factorization(exact(X, own.W), own.W)
+    peer = "cd" if isinstance(divergence, Frobenius) else "mu"
+    rivals: dict[str, Method] = {type(update).__name__: Solver(update), f"scikit-learn {peer}": ScikitLearn(peer)}
+    recorder = Recorder(X, divergence, Budget(max(seconds, LEAST_SECONDS)), growth=1e9)
+    found = {name: recorder.record(name, method, start, seed) for name, method in rivals.items()}
+    classical, sklearn = (records[-1].value for records, _ in found.values())
+    best = min(classical, sklearn)
+
+    own_line = _line("training", "net, own codes", X, own, divergence, best, seconds)
+    exact_line = _line("training", "net, exact codes", X, refined, divergence, best, None)
+    lines = [own_line, exact_line]
+    lines += [
+        _line("training", name, X, factors, divergence, best, records[-1].seconds)
+        for name, (records, factors) in found.items()
+    ]
+    held_out = data.test if data.test is not None else data.validation
+    held_lines: list[Line] = []
+    if held_out is not None:
+        held_lines = _held_out_lines(net_cpu, held_out, {name: factors for name, (_, factors) in found.items()}, exact)
+    values = {line.who: line.divergence_value for line in held_lines}
+    summary = {
+        "divergence_value": own_line.divergence_value,
+        "exact_codes_value": exact_line.divergence_value,
+        "classical_value": classical,
+        "sklearn_value": sklearn,
+        "gap": own_line.gap,
+        "relative_error": own_line.relative_error,
+        "heldout_value": values.get("net, own codes"),
+        "heldout_exact_codes_value": values.get("net, exact codes"),
+        "kkt_residual": own_line.kkt_residual,
+        "dead_components": own_line.dead_components,
+        "seconds": seconds,
+    }
+    about = {
+        "divergence": part_name(divergence),
+        "encoder": part_name(net.encoder),
+        "n_components": start.n_components,
+        "seed": seed,
+    }
+    return Verdict(lines + held_lines, about | summary)
+
+
+def _held_out_lines(
+    net: NonNegativeAutoencoder, X: Matrix, rivals: dict[str, Factorization], exact: Exact
+) -> list[Line]:
+    def coded(W: torch.Tensor) -> Factorization:
+        W = W.to(X.dtype)
+        return Factorization(exact(X, W), W)
+
+    candidates = {name: coded(factors.W) for name, factors in rivals.items()}
+    best = min(float(net.divergence.total(X, factors)) for factors in candidates.values())
+    own = {"net, own codes": net.factorize(X)} if net.encoder.codes_unseen_rows else {}
+    own["net, exact codes"] = coded(net.decoder.W.detach())
+    return [
+        _line("held out", who, X, factors, net.divergence, best, None, stationary=False)
+        for who, factors in (own | candidates).items()
+    ]
+
+
+def _line(
+    rows: str,
+    who: str,
+    X: Matrix,
+    factors: Factorization,
+    divergence: Divergence,
+    best: float,
+    seconds: float | None,
+    stationary: bool = True,
+) -> Line:
+    """stationary: whether KKT residual and dead components mean anything, as W was fitted to these rows."""
+    X, factors = X.to(torch.float64), factors.to(torch.float64)
+    value = float(divergence.total(X, factors))
+    return Line(
+        rows,
+        who,
+        value,
+        relative_gap(value, best),
+        relative_error(X, factors),
+        kkt_residual(X, factors, divergence) if stationary else None,
+        dead_components(factors) if stationary else None,
+        seconds,
+    )
+
+
+HEADINGS = ("rows", "who", "divergence", "gap", "rel. error", "KKT", "dead", "seconds")
+FORMATS = {
+    "divergence_value": "{:.6g}",
+    "gap": "{:+.3%}",
+    "relative_error": "{:.4f}",
+    "kkt_residual": "{:.1e}",
+    "seconds": "{:.2f}",
+}
+
+
+def _cells(line: Line) -> list[str]:
+    items: Sequence[tuple[str, object]] = list(asdict(line).items())
+    return ["—" if value is None else FORMATS.get(name, "{}").format(value) for name, value in items]
