@@ -61,4 +61,4 @@ class ResidentLoader:
         return {"position": self._position % len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self._start = state["position"]
+        self._start = self._position = state["position"]

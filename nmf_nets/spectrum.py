@@ -29,8 +29,8 @@ def truncated_svd(X: Matrix, n_components: int) -> tuple[torch.Tensor, torch.Ten
     if scale == 0:
         U, Vt = (torch.eye(*shape, dtype=torch.float64) for shape in ((X.shape[0], k), (k, X.shape[1])))
         return U, torch.zeros(k, dtype=torch.float64), Vt
-    # ARPACK's tolerance is absolute below 1e-5, and an eigenvector exact to the last bit makes it go on from an unseeded
-    # vector: hence unit scale, and 1.1, whose rounding leaves no product exact.
+    # ARPACK's tolerance is absolute below 1e-5, and an eigenvector exact to the last bit makes it go on from a vector
+    # without a seed: hence unit scale, and 1.1, whose rounding leaves no product exact.
     scale *= 1.1
     A, At = _product(X, scale), _product(X.T, scale)
     operator = scipy.sparse.linalg.LinearOperator(X.shape, dtype=np.float64, matvec=A, rmatvec=At, matmat=A, rmatmat=At)

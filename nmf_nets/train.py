@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 import pytorch_lightning as pl
@@ -24,7 +25,9 @@ from nmf_nets.program import run_program
 from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import MetricsFile, RunDirectory
 from nmf_nets.targets import refuse_foreign_targets
-from nmf_nets.verdict import Verdict, judge
+from nmf_nets.verdict import Summary, Verdict, judge
+
+SUMMARY = tuple(field.name for field in fields(Summary))
 
 
 def main() -> None:
@@ -39,6 +42,8 @@ def train(config: DictConfig) -> float | None:
         run.save_config(config)
     else:
         config = _resumed(run, HydraConfig.get().overrides.task)
+    if config.metric not in SUMMARY:
+        raise Refusal(f"metric is {config.metric!r}, but must be an entry of the summary: {', '.join(SUMMARY)}.")
     run.save_environment()
     _silence_advice()
     if config.threads is not None:
@@ -49,10 +54,10 @@ def train(config: DictConfig) -> float | None:
         finally:
             if wandb.run is not None:
                 wandb.finish()  # or the next job of a sweep would log into this run
-    console = Console()
+    console = Console(width=max(Console().width, 88))
     console.print(verdict.table())
     console.print(f"run directory: {run.path}", soft_wrap=True)
-    return verdict.summary[config.metric]  # pyright: ignore[reportReturnType]
+    return getattr(verdict.summary, config.metric)
 
 
 def _resumed(run: RunDirectory, overrides: Sequence[str]) -> DictConfig:
@@ -102,20 +107,18 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
     with Console(stderr=True).status(f"the classical solvers run from the same start for the same {seconds:.1f} s"):
         verdict = judge(net, data, start, update, seconds, config.seed)
     run.save_factors(net.own_factors(data.training), data.training_rows, divergence=part_name(divergence))
-    run.save_summary(verdict.summary)
+    run.save_summary(asdict(verdict.summary))
     _show(verdict, run, loggers, trainer.global_step)
     return verdict
 
 
 def _show(verdict: Verdict, run: RunDirectory, loggers: Sequence[Logger], step: int) -> None:
-    best = {
-        name: verdict.summary[f"{key}_value"] for name, key in (("classical", "classical"), ("scikit-learn", "sklearn"))
-    }
-    draw_curves(run.measurements(), best).savefig(run.curves, dpi=130)  # pyright: ignore[reportArgumentType]
+    best = {"classical solver": verdict.summary.classical_value, "scikit-learn": verdict.summary.sklearn_value}
+    draw_curves(run.measurements(), best).savefig(run.curves, dpi=130)
     for logger in loggers:
         log_picture(logger, "curves", run.curves, step)
         log_table(logger, "verdict", verdict.columns, verdict.cells, step)
-        log_summary(logger, verdict.summary)
+        log_summary(logger, asdict(verdict.summary))
 
 
 def _silence_advice() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
+from rich import box
 from rich.table import Table
 
 from nmf_nets.benchmark.base import Method
@@ -20,6 +21,7 @@ from nmf_nets.metrics.dead_components import dead_components
 from nmf_nets.metrics.kkt_residual import kkt_residual
 from nmf_nets.metrics.relative_error import relative_error
 from nmf_nets.metrics.relative_gap import relative_gap
+from nmf_nets.metrics.svd_excess import svd_error
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.part import part_name
 from nmf_nets.updates.base import Update
@@ -34,12 +36,34 @@ class Line:
 
     rows: str
     who: str
-    divergence_value: float | None
-    gap: float | None
-    relative_error: float | None
+    divergence_value: float
+    gap: float
+    relative_error: float
     kkt_residual: float | None
     dead_components: int | None
     seconds: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """summary.json; values are of the divergence. `gap` is divergence_value / min(classical_value, sklearn_value) − 1."""
+
+    divergence: str
+    encoder: str
+    n_components: int
+    seed: int
+    divergence_value: float
+    exact_codes_value: float
+    classical_value: float
+    sklearn_value: float
+    gap: float
+    relative_error: float
+    svd_error: float
+    heldout_value: float | None
+    heldout_exact_codes_value: float | None
+    kkt_residual: float
+    dead_components: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -47,7 +71,7 @@ class Verdict:
     """The table, and what stands in summary.json."""
 
     lines: list[Line]
-    summary: dict[str, float | int | str | None]
+    summary: Summary
 
     @property
     def columns(self) -> list[str]:
@@ -60,9 +84,12 @@ class Verdict:
     def table(self) -> Table:
         about = self.summary
         table = Table(
-            title=f"{about['divergence']}, encoder {about['encoder']}, {about['n_components']} components",
-            caption="gap: above the best classical value. Classical solvers: from the same start, for the same seconds; "
+            title=f"{about.divergence}, encoder {about.encoder}, {about.n_components} components",
+            caption=f"No {about.n_components} components come below error {about.svd_error:.4f} on the training rows (SVD). gap: above "
+            "the best classical value. Classical solvers: from the same start, for the same seconds; "
             "held-out rows coded exactly on their W.",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
             title_justify="left",
             caption_justify="left",
         )
@@ -111,26 +138,25 @@ def judge(
     if held_out is not None:
         held_lines = _held_out_lines(net_cpu, held_out, {name: factors for name, (_, factors) in found.items()}, exact)
     values = {line.who: line.divergence_value for line in held_lines}
-    summary = {
-        "divergence_value": own_line.divergence_value,
-        "exact_codes_value": exact_line.divergence_value,
-        "classical_value": classical,
-        "sklearn_value": sklearn,
-        "gap": own_line.gap,
-        "relative_error": own_line.relative_error,
-        "heldout_value": values.get("net, own codes"),
-        "heldout_exact_codes_value": values.get("net, exact codes"),
-        "kkt_residual": own_line.kkt_residual,
-        "dead_components": own_line.dead_components,
-        "seconds": seconds,
-    }
-    about = {
-        "divergence": part_name(divergence),
-        "encoder": part_name(net.encoder),
-        "n_components": start.n_components,
-        "seed": seed,
-    }
-    return Verdict(lines + held_lines, about | summary)
+    summary = Summary(
+        divergence=part_name(divergence),
+        encoder=part_name(net.encoder),
+        n_components=start.n_components,
+        seed=seed,
+        divergence_value=own_line.divergence_value,
+        exact_codes_value=exact_line.divergence_value,
+        classical_value=classical,
+        sklearn_value=sklearn,
+        gap=own_line.gap,
+        relative_error=own_line.relative_error,
+        svd_error=svd_error(X, start.n_components),
+        heldout_value=values.get("net, own codes"),
+        heldout_exact_codes_value=values.get("net, exact codes"),
+        kkt_residual=kkt_residual(X, own, divergence),
+        dead_components=dead_components(own),
+        seconds=seconds,
+    )
+    return Verdict(lines + held_lines, summary)
 
 
 def _held_out_lines(
@@ -167,7 +193,7 @@ def _line(
         rows,
         who,
         value,
-        relative_gap(value, best),
+        relative_gap(value, best, divergence.rounding(X)),
         relative_error(X, factors),
         kkt_residual(X, factors, divergence) if stationary else None,
         dead_components(factors) if stationary else None,
@@ -175,7 +201,7 @@ def _line(
     )
 
 
-HEADINGS = ("rows", "who", "divergence", "gap", "rel. error", "KKT", "dead", "seconds")
+HEADINGS = ("rows", "who", "divergence", "gap", "error", "KKT", "dead", "seconds")
 FORMATS = {
     "divergence_value": "{:.6g}",
     "gap": "{:+.3%}",

@@ -367,7 +367,7 @@ def test_masked_entries_are_refused():
 
 @pytest.mark.parametrize("column", [["x", "y"], pd.Categorical(["x", "y"]), pd.to_datetime(["2020", "2021"])])
 def test_a_column_that_is_not_of_numbers_is_named(column):
-    with pytest.raises(Refusal, match="column 'gene' is of type .*; drop or encode it"):
+    with pytest.raises(Refusal, match=r"column 'gene' is of type .*; drop or encode it"):
         as_matrix(pd.DataFrame({"count": [1.0, 2.0], "gene": column}))
 
 

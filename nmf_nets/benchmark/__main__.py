@@ -1,6 +1,6 @@
 """The program that compares: `python -m nmf_nets.benchmark`, `nmf-benchmark`."""
 
-import warnings
+import logging
 from dataclasses import asdict, dataclass
 
 import pandas as pd
@@ -22,6 +22,8 @@ from nmf_nets.program import run_program
 from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import RunDirectory, write
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Contest:
@@ -38,7 +40,7 @@ class Contest:
                 method.refuse(X, self.divergence)
                 able.append(name)
             except Refusal as refusal:
-                warnings.warn(f"{name} is left out: {refusal}", stacklevel=2)
+                log.warning(f"{name} is left out: {refusal}")
         return able
 
 

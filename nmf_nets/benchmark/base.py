@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 
 
+@runtime_checkable
 class Observer(Protocol):
     """What a method shows its factors to after an iteration, and asks whether to go on.
 

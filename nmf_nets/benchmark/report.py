@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from statistics import median
 
 from matplotlib.figure import Figure
+from rich import box
 from rich.table import Table
 
 from nmf_nets.benchmark.recorder import Record
 from nmf_nets.metrics.relative_gap import relative_gap
 
 TARGETS = (0.1, 0.01, 0.001)
+LEAST = 1e-300
 
 
 def best_known(records: Sequence[Record], divergence: str) -> float:
@@ -42,6 +44,8 @@ def tables(records: Sequence[Record]) -> list[Table]:
             title=f"{divergence}, {seeds} seeds, least value of all runs {best:.6g}",
             caption="Medians over seeds. Seconds to come within 10, 1 and 0.1 % of the least value of all runs, of the "
             "seeds that did (how many, if not all).",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
             title_justify="left",
             caption_justify="left",
         )
@@ -51,7 +55,7 @@ def tables(records: Sequence[Record]) -> list[Table]:
         for method in dict.fromkeys(name for _, name, _ in runs):
             own = [curve for (_, name, _), curve in runs.items() if name == method]
             last = [curve[-1] for curve in own]
-            gaps = [relative_gap(record.value, best) for record in last]
+            gaps = [relative_gap(record.value, best, LEAST) for record in last]
             table.add_row(
                 method,
                 f"{median(gaps):.3%}",
@@ -91,7 +95,7 @@ def draw(records: Sequence[Record]) -> Figure:
             for place, curve in enumerate(own):
                 middle = place == len(own) // 2
                 style = {"color": f"C{number}", "linewidth": 2 if middle else 0.6, "alpha": 1 if middle else 0.4}
-                gaps = [max(relative_gap(record.value, best), 1e-6) for record in curve]
+                gaps = [max(relative_gap(record.value, best, LEAST), 1e-6) for record in curve]
                 row[0].plot([record.seconds for record in curve], gaps, label=method if middle else None, **style)
                 row[1].plot([record.iteration for record in curve], gaps, **style)
         row[0].set(ylabel=f"{divergence}: gap to the least value of all runs", xlabel="seconds")

@@ -1,13 +1,16 @@
 """Which components explain nothing."""
 
+import logging
+
 import torch
 from pytorch_lightning import Trainer
-from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from nmf_nets.callbacks.base import Monitor
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.metrics.dead_components import DEAD, component_shares
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
+
+log = logging.getLogger(__name__)
 
 
 class DeadComponentMonitor(Monitor):
@@ -20,8 +23,9 @@ class DeadComponentMonitor(Monitor):
     def look(self, trainer: Trainer, net: NonNegativeAutoencoder, data: MatrixDataModule) -> dict[str, float]:
         shares = component_shares(net.own_factors(data.training.to(net.device)))
         dead = {int(k) for k in torch.nonzero(shares <= DEAD / len(shares))}
-        if died := sorted(dead - self.dead):
-            rank_zero_warn(
+        died = sorted(dead - self.dead)
+        if died and trainer.global_step > 0 and trainer.is_global_zero:
+            log.warning(
                 f"components {died} explain nothing after {trainer.global_step} steps; try another init or seed."
             )
         self.dead = dead

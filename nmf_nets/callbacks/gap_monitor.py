@@ -48,6 +48,6 @@ class GapMonitor(Monitor):
         return {
             f"{part}/divergence": own_value,
             f"{part}/exact_codes": exact_value,
-            f"{part}/code_gap": relative_gap(own_value, exact_value),
+            f"{part}/code_gap": relative_gap(own_value, exact_value, divergence.rounding(X)),
             f"{part}/relative_error": relative_error(X, own),
         }

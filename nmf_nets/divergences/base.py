@@ -43,6 +43,10 @@ class Divergence(ABC):
         n, m = X.shape
         return n * m * X.mean.double().clamp(min=torch.finfo(X.dtype).tiny) ** self.beta
 
+    def rounding(self, X: Matrix) -> float:
+        """What is left of D when factors in float32 are exact: values below are no more than that."""
+        return 1e-12 * float(self.unit(X))
+
     def refuse(self, X: Matrix) -> None:
         """Raises Refusal if X holds zeros and β ≤ 0, where D is infinite."""
         if self.beta > 0 or int((X.values > 0).sum()) == X.shape[0] * X.shape[1]:

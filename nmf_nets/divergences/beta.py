@@ -18,7 +18,7 @@ class Beta(Divergence):
     Source: Févotte & Idier (2011).
     """
 
-    def __init__(self, beta: float):
+    def __init__(self, beta: float | int):
         self.beta = float(beta)
 
     def __call__(self, X: Data, X_hat: Data) -> PerSample:
@@ -34,6 +34,6 @@ class Beta(Divergence):
         return power_split(self.beta, X, H, W)
 
 
-def beta_divergence(beta: float) -> Divergence:
+def beta_divergence(beta: float | int) -> Divergence:
     """The divergence of this β: the three members with forms of their own for 0, 1 and 2."""
     return {0: ItakuraSaito, 1: KullbackLeibler, 2: Frobenius}.get(beta, lambda: Beta(beta))()

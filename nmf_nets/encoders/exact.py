@@ -19,7 +19,7 @@ class Exact(Encoder):
     It needs no start. Refuses β outside 1 … 2, where D is not convex in h and a stationary code need not be the best.
     """
 
-    def __init__(self, start: Factorization | None, update: Update, tolerance: float = 1e-7, most: int = 10_000):
+    def __init__(self, start: Factorization | None, update: Update, tolerance: float = 1e-7, most: int = 1000):
         super().__init__()
         self.update, self.tolerance, self.most = update, tolerance, most
 

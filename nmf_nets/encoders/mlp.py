@@ -56,12 +56,12 @@ class MLP(Encoder):
 
     def _correction(self, X: Matrix, total: torch.Tensor) -> torch.Tensor:
         """f(x̃), times the root of n_features in the first layer: entries of x̃ are about 1 / n_features each."""
-        first, *others = self.layers
+        first, *others = (*self.layers, self.last)
         width = X.shape[1]
         z = (X @ first.weight.T) * torch.where(total > 0, width / total, 0) + first.bias
         for layer in others:
             z = layer(z.relu())
-        return self.last(z.relu())
+        return z
 
     def refuse(self, divergence: Divergence) -> None:
         pass

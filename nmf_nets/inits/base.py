@@ -13,7 +13,7 @@ def refuse_n_components(n_components: object, most: int | None = None) -> None:
     """Raises Refusal unless n_components is an integer from 1 to `most`."""
     if not isinstance(n_components, Integral) or isinstance(n_components, bool) or n_components < 1:
         raise Refusal(f"n_components must be an integer of at least 1, but is {n_components!r}.")
-    if most is not None and n_components > most:
+    if most is not None and int(n_components) > most:
         raise Refusal(
             f"n_components is {n_components}, but this init has no more than min(n_samples, n_features) = {most} "
             "singular vectors to start from; lower n_components or use init=random."

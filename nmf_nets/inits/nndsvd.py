@@ -7,6 +7,9 @@ from nmf_nets.inits.base import refuse_n_components
 from nmf_nets.matrix import Matrix
 from nmf_nets.spectrum import truncated_svd
 
+ROUNDING = 1e-10
+"""An entry of a singular vector that is no larger is a zero of X, rounded."""
+
 
 def nndsvd(X: Matrix, n_components: int, generator: torch.Generator | None = None) -> Factorization:
     """h_k = √(σ_k c) u/‖u‖, w_k = √(σ_k c) v/‖v‖ for the larger of the pairs (u⁺, v⁺), (u⁻, v⁻), c = ‖u‖‖v‖.
@@ -16,6 +19,7 @@ def nndsvd(X: Matrix, n_components: int, generator: torch.Generator | None = Non
     """
     refuse_n_components(n_components, min(X.shape))
     U, s, Vt = truncated_svd(X, n_components)
+    U, Vt = (torch.where(M.abs() > ROUNDING, M, 0) for M in (U, Vt))
     up, vp, un, vn = U.clamp(min=0), Vt.clamp(min=0), (-U).clamp(min=0), (-Vt).clamp(min=0)
     up_norm, un_norm = torch.linalg.vector_norm(up, dim=0), torch.linalg.vector_norm(un, dim=0)
     vp_norm, vn_norm = torch.linalg.vector_norm(vp, dim=1), torch.linalg.vector_norm(vn, dim=1)

@@ -5,7 +5,7 @@ from typing import no_type_check
 import numba
 import torch
 
-from nmf_nets.kernels.threads import use_torch_threads
+from nmf_nets.kernels.threads import use_threads
 from nmf_nets.shapes import Codes, Gram
 
 
@@ -17,7 +17,7 @@ def hals_sweeps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> C
     """
     if H.device.type != "cpu":
         return hals_sweeps_torch(H, B, G, repeats, progress)
-    use_torch_threads()
+    use_threads(H.numel() * H.shape[1] * min(repeats, 10))
     H = H.clone(memory_format=torch.contiguous_format)
     _sweep_rows(H.numpy(), B.contiguous().numpy(), G.contiguous().numpy(), repeats, progress * progress)
     return H

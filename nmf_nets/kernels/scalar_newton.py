@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import torch
 
-from nmf_nets.kernels.threads import use_torch_threads
+from nmf_nets.kernels.threads import use_threads
 from nmf_nets.matrix import Matrix, SparseMatrix
 from nmf_nets.shapes import Codes, Components, Scalar
 
@@ -26,43 +26,44 @@ def newton_sweeps(X: Matrix, H: Codes, W: Components, floor: Scalar, repeats: in
     """
     if H.device.type != "cpu":
         return newton_sweeps_torch(X, H, W, floor, repeats, progress)
-    use_torch_threads()
+    use_threads(3 * X.values.numel() * H.shape[1] * min(repeats, 10))
     H = H.clone(memory_format=torch.contiguous_format)
-    s = W.sum(1).numpy()
+    s = W.sum(1, dtype=torch.float64).numpy()
     if isinstance(X, SparseMatrix):
         crow, columns = X.csr.crow_indices().numpy(), X.csr.col_indices().numpy()
         Wt = W.T.contiguous().numpy()
-        _sweep_sparse(crow, columns, X.values.numpy(), H.numpy(), Wt, s, H.numpy().dtype.type(floor), repeats, progress)
+        _sweep_sparse(crow, columns, X.values.numpy(), H.numpy(), Wt, s, float(floor), repeats, progress)
     else:
         values = X.values.contiguous().numpy()
-        _sweep_dense(values, H.numpy(), W.contiguous().numpy(), s, H.numpy().dtype.type(floor), repeats, progress)
+        _sweep_dense(values, H.numpy(), W.contiguous().numpy(), s, float(floor), repeats, progress)
     return H
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
 @no_type_check
-def _newton_row(x, w, s, h, x_hat, floor, repeats, progress):
-    """One row: x and x_hat have p entries, w is (r, p), s holds the sums of whole components."""
+def _newton_row(x, w, s, h, floor, repeats, progress):
+    """The new code of one row: x has p entries, w is (r, p), s holds the sums of whole components.
+
+    All but the data in float64: in float32 the rounding of g moves h for ever, and x_hat drifts away from h W.
+    """
     r, p = w.shape
-    zero = 0 * floor
-    for j in range(p):
-        x_hat[j] = zero
+    h, x_hat = h.astype(np.float64), np.zeros(p)
     for k in range(r):
         if h[k] > 0:
             for j in range(p):
                 x_hat[j] += h[k] * w[k, j]
-    first = zero
+    first = 0.0
     for sweep in range(repeats):
-        moved = zero
+        moved = 0.0
         for k in range(r):
-            g, q, mu = s[k], zero, zero
+            g, q, mu = s[k], 0.0, 0.0
             for j in range(p):
                 z = w[k, j] / max(x_hat[j], floor)
                 xz = x[j] * z
                 g -= xz
                 q += xz * z
-                mu = max(mu, z if x[j] > 0 else zero)
-            a = zero
+                mu = max(mu, z if x[j] > 0 else 0.0)
+            a = 0.0
             if q > 0:
                 a = max(-g / q, -h[k])
             elif g > 0:
@@ -70,7 +71,7 @@ def _newton_row(x, w, s, h, x_hat, floor, repeats, progress):
             if g > 0 and mu * abs(a) > FAR:
                 a = a / (1 + mu * abs(a))
             if a != 0:
-                h[k] = max(h[k] + a, zero)
+                h[k] = max(h[k] + a, 0.0)
                 moved += abs(a) * s[k]
                 for j in range(p):
                     x_hat[j] += a * w[k, j]
@@ -78,13 +79,14 @@ def _newton_row(x, w, s, h, x_hat, floor, repeats, progress):
             first = moved
         if moved <= progress * first:
             break
+    return h
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 @no_type_check
 def _sweep_dense(X, H, W, s, floor, repeats, progress):
     for i in numba.prange(X.shape[0]):
-        _newton_row(X[i], W, s, H[i], np.empty_like(X[i]), floor, repeats, progress)
+        H[i] = _newton_row(X[i], W, s, H[i], floor, repeats, progress)
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")
@@ -98,8 +100,7 @@ def _sweep_sparse(crow, columns, values, H, Wt, s, floor, repeats, progress):
             j = columns[start + p]
             for k in range(r):
                 w[k, p] = Wt[j, k]
-        x = values[start:stop]
-        _newton_row(x, w, s, H[i], np.empty_like(x), floor, repeats, progress)
+        H[i] = _newton_row(values[start:stop], w, s, H[i], floor, repeats, progress)
 
 
 def newton_sweeps_torch(X: Matrix, H: Codes, W: Components, floor: Scalar, repeats: int, progress: float) -> Codes:

@@ -1,11 +1,15 @@
-"""Compiled loops take as many threads as torch does."""
+"""How many threads a compiled loop takes."""
 
 import numba
 import torch
 
+WORTH_A_THREAD = 200_000
+"""Multiplications; waking a thread costs about as much, and far more on a busy machine."""
 
-def use_torch_threads() -> None:
-    n_threads = torch.get_num_threads()
-    numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
-    if torch.get_num_threads() != n_threads:  # numba, at its first call, sets the OpenMP count that torch reads
-        torch.set_num_threads(n_threads)
+
+def use_threads(work: int) -> None:
+    """Up to as many threads as torch uses, one for each so much work."""
+    most = torch.get_num_threads()
+    numba.set_num_threads(max(1, min(most, numba.config.NUMBA_NUM_THREADS, work // WORTH_A_THREAD)))
+    if torch.get_num_threads() != most:  # numba, at its first call, sets the OpenMP count that torch reads
+        torch.set_num_threads(most)

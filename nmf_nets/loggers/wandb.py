@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import wandb
 from pytorch_lightning.loggers import WandbLogger
 
 
@@ -17,12 +16,14 @@ def wandb_logger(save_dir: str, project: str, offline: bool | None = None, **ini
     """
     directory = Path(save_dir).absolute()
     directory.mkdir(parents=True, exist_ok=True)
-    for variable in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
-        os.environ[variable] = str(directory)
+    os.environ["WANDB_DIR"] = str(directory)
+    for variable in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+        os.environ[variable] = str(directory / "wandb")
     if offline is None:
         offline = os.environ["WANDB_MODE"] == "offline" if os.environ.get("WANDB_MODE") else not _has_key()
-    settings = {"settings": wandb.Settings(silent=offline)} | init
-    return WandbLogger(project=project, save_dir=directory, offline=offline, log_model=False, **settings)
+    if offline:
+        os.environ["WANDB_SILENT"] = "true"
+    return WandbLogger(project=project, save_dir=directory, offline=offline, log_model=False, **init)
 
 
 def _has_key() -> bool:

@@ -1,10 +1,9 @@
 """How far above."""
 
-import math
 
+def relative_gap(value: float, reference: float, least: float) -> float:
+    """value / reference − 1, with both at least `least`: what is smaller is rounding, and no gap to speak of.
 
-def relative_gap(value: float, reference: float) -> float:
-    """value / reference − 1; 0 where both are 0, infinite where only the reference is."""
-    if reference > 0:
-        return value / reference - 1
-    return 0.0 if value <= 0 else math.inf
+    least: `Divergence.rounding` of the data.
+    """
+    return max(value, least) / max(reference, least) - 1

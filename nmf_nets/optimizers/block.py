@@ -19,6 +19,7 @@ class Block(torch.optim.Adam):
 
     W is fitted to the batch at hand alone, so use full batches, or batches that hold all there is to learn.
     lr, net_lr: of Adam, as in ProjectedAdam.
+    Raises Refusal, at the first step, if the update does not lower the divergence of the objective.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Block(torch.optim.Adam):
     def step(self, closure: Callable[[], Objective]) -> Objective:  # pyright: ignore[reportIncompatibleMethodOverride]
         with torch.enable_grad():
             objective = closure()
+            self._update.refuse(objective.divergence)
             X, W = objective.X, objective.factors.W.detach()
             H = objective.factors.H.detach()
             if self._table is not None:

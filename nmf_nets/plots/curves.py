@@ -4,29 +4,46 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+LEAST_GAP = 1e-6
+"""Smaller gaps are drawn here: below is rounding."""
 
 
 def draw_curves(measured: Sequence[Mapping[str, Any]], best: Mapping[str, float]) -> Figure:
-    """Left: the divergence on training rows over the seconds of training, with own and with exact codes, and the values
-    that classical solvers reached. Right: how far own codes stand above exact ones, on training and validation rows.
+    """Left: how far the divergence on training rows stands above the best classical value, over steps, with own and with
+    exact codes. Right: how far own codes stand above exact ones, on training and on validation rows.
+
+    best: the values that classical solvers reached. Gaps below 1e-6 are drawn at 1e-6.
     """
-    figure = Figure(figsize=(9.5, 3.6), layout="constrained")
-    loss, gap = figure.subplots(1, 2)
+    figure = Figure(figsize=(9.5, 3.8), layout="constrained")
+    loss, codes = figure.subplots(1, 2)
     lines = [line for line in measured if "training/divergence" in line]
-    seconds = [line["seconds"] for line in lines]
-    loss.plot(seconds, [line["training/divergence"] for line in lines], label="net, own codes", color="C0")
-    loss.plot(seconds, [line["training/exact_codes"] for line in lines], "--", label="net, exact codes", color="C1")
+    least = min(best.values())
+    for key, name, style in (
+        ("divergence", "net, own codes", {"color": "C0", "linewidth": 2}),
+        ("exact_codes", "net, exact codes", {"color": "C1", "linestyle": "--"}),
+    ):
+        _gap_line(loss, lines, [line[f"training/{key}"] / least - 1 if least > 0 else 0 for line in lines], name, style)
     for number, (name, value) in enumerate(best.items(), 2):
-        loss.axhline(value, color=f"C{number}", linewidth=1, linestyle=":", label=name)
-    loss.set(xlabel="seconds of training", ylabel="divergence on training rows", yscale="log", xscale="symlog")
-    loss.legend(fontsize=8, frameon=False)
+        gap = max(value / least - 1 if least > 0 else 0, LEAST_GAP)
+        loss.axhline(gap, color=f"C{number}", linestyle=":", label=f"{name}: {value:.6g}")
+    loss.set(ylabel="above the best classical value")
     for rows, color in (("training", "C0"), ("validation", "C3")):
-        seen = [(line["seconds"], 100 * line[f"{rows}/code_gap"]) for line in lines if f"{rows}/code_gap" in line]
-        if seen:
-            gap.plot(*zip(*seen, strict=True), label=f"{rows} rows", color=color)
-    gap.set(xlabel="seconds of training", ylabel="own codes above exact codes, %", xscale="symlog", yscale="symlog")
-    gap.legend(fontsize=8, frameon=False)
-    for axes in (loss, gap):
+        seen = [line for line in lines if f"{rows}/code_gap" in line]
+        _gap_line(codes, seen, [line[f"{rows}/code_gap"] for line in seen], f"{rows} rows", {"color": color})
+    codes.set(ylabel="own codes above exact codes")
+    for axes in (loss, codes):
+        axes.set(xlabel="steps", xscale="symlog", yscale="log", xlim=(0, None), ylim=(LEAST_GAP / 2, None))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.legend(fontsize=8, frameon=False)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _gap_line(
+    axes: Any, lines: Sequence[Mapping[str, Any]], gaps: Sequence[float], name: str, style: dict[str, Any]
+) -> None:
+    if lines:
+        axes.plot([line["step"] for line in lines], [max(gap, LEAST_GAP) for gap in gaps], label=name, **style)

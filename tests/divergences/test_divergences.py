@@ -326,6 +326,17 @@ def test_a_dead_reconstruction_costs_more_than_a_poor_one_yet_not_infinity(diver
         assert bool(value.isfinite().all())
 
 
+@table([(d, name) for d, name in MEMBERS if d.beta >= 0])
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_dead_codes_bring_no_nan_to_float32_of_any_scale(divergence, scale):
+    A, F = edge("dead codes", divergence)
+    F = Factorization(F.H * scale, F.W).to(torch.float32)
+    for X in forms((scale * A).astype(np.float32)):
+        parts = (*divergence.split_gradient(X, F.H, F.W), *divergence.split_gradient(X.T, F.W.T, F.H.T))
+        assert all(bool(part.isfinite().all()) for part in parts)
+        assert bool(divergence(X.dense(), F.reconstruction).isfinite().all())
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("scale", [1e-8, 1e8])
 def test_the_floor_has_the_scale_of_the_data(scale, dtype):
@@ -333,12 +344,12 @@ def test_the_floor_has_the_scale_of_the_data(scale, dtype):
     for X, cX in zip(forms(A), forms(A * dtype(scale)), strict=True):
         assert float(floor(X)) == pytest.approx(A.mean() * np.finfo(dtype).eps ** 2, rel=1e-6)
         assert float(floor(cX)) == pytest.approx(scale * float(floor(X)), rel=1e-6)
-    assert all(0 < float(floor(X)) for X in forms(np.zeros((2, 2), dtype)))
+    assert all(float(floor(X)) > 0 for X in forms(np.zeros((2, 2), dtype)))
 
 
 def test_the_floor_leaves_living_entries_alone():
     X, X_hat = torch.ones(2, 2).double(), torch.tensor([[1.0, 1e-30], [0.0, 1e-40]]).double()
-    torch.testing.assert_close(floored(X, X_hat) / X_hat.clamp(min=2.0**-104), torch.ones(2, 2).double())
+    assert torch.equal(floored(X, X_hat), torch.tensor([[1.0, 1e-30], [2.0**-104, 2.0**-104]]).double())
 
 
 # What it refuses ------------------------------------------------------------------------------------------------------

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 
@@ -144,7 +146,7 @@ def test_read_only_inputs_are_read_and_not_written(kernel, kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_threads_do_not_change_a_bit(kernel, kind):
-    X, H, W = problem(n=1001)
+    X, H, W = problem(n=5001)  # enough work for two
     X = matrix(X, kind)
     products = X @ W.T, W @ W.T
     results = []
@@ -156,6 +158,20 @@ def test_threads_do_not_change_a_bit(kernel, kind):
             results.append(newton_sweeps(X, H, W, floor(X), 5, 0.0))
         assert numba.get_num_threads() == min(n_threads, numba.config.NUMBA_NUM_THREADS)
     assert torch.equal(*results)
+
+
+FIRST_CALL = """
+import torch
+from nmf_nets.kernels.hals import hals_sweeps
+torch.set_num_threads(1)
+hals_sweeps(torch.ones(2, 1), torch.ones(2, 1), torch.ones(1, 1), 1, 0.0)
+print(torch.get_num_threads())
+"""
+
+
+def test_the_first_compiled_call_of_a_process_leaves_the_threads_of_torch_as_they_are():
+    done = subprocess.run([sys.executable, "-c", FIRST_CALL], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
 
 
 @pytest.mark.parametrize("twin", [False, True])

@@ -1,0 +1,57 @@
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from nmf_nets.train import main as train_main
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+    directory: Path
+
+    @property
+    def sentence(self):
+        """The one line of a refusal."""
+        return self.err.strip().splitlines()[-1]
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Runs a program of the package in this process, in an empty directory, as from the command line."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_SILENT"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+
+    def run(*overrides, main=train_main):
+        monkeypatch.setattr(sys, "argv", ["train.py", *overrides])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err, tmp_path)
+
+    return run
+
+
+@pytest.fixture
+def train(command):
+    """`train.py` on a quick run without trackers, into the directory `run`."""
+
+    def run(*overrides):
+        quick = ("logger=none", "trainer.max_epochs=20", "hydra.run.dir=run")
+        chosen = {override.partition("=")[0] for override in overrides}
+        return command(*(default for default in quick if default.partition("=")[0] not in chosen), *overrides)
+
+    return run

@@ -1,0 +1,429 @@
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice, pairwise
+
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.sparse
+import torch
+from torch import Tensor
+
+from nmf_nets.constraints.projected import Projected
+from nmf_nets.decoders.linear import Linear as LinearDecoder
+from nmf_nets.divergences.base import Divergence
+from nmf_nets.divergences.beta import Beta
+from nmf_nets.divergences.frobenius import Frobenius
+from nmf_nets.divergences.itakura_saito import ItakuraSaito
+from nmf_nets.divergences.kullback_leibler import KullbackLeibler
+from nmf_nets.encoders.base import Encoder
+from nmf_nets.encoders.exact import Exact
+from nmf_nets.encoders.linear import Linear
+from nmf_nets.encoders.mlp import MLP
+from nmf_nets.encoders.table import Table
+from nmf_nets.encoders.unrolled import Unrolled
+from nmf_nets.factorization import Factorization
+from nmf_nets.inits.random import random
+from nmf_nets.loader import Batch
+from nmf_nets.matrix import Matrix, as_matrix
+from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
+from nmf_nets.objective import Objective
+from nmf_nets.optimizers.block import Block
+from nmf_nets.refusal import Refusal
+from nmf_nets.solver import solve
+from nmf_nets.updates.base import Update
+from nmf_nets.updates.hals import HALS
+from nmf_nets.updates.least_squares import least_squares_codes, lifted_codes
+from nmf_nets.updates.multiplicative import Multiplicative
+from nmf_nets.updates.scalar_newton import ScalarNewton
+
+
+def trained_mlp(start: Factorization, divergence: Divergence, hidden: tuple[int, ...] = (16, 8)) -> MLP:
+    """With a last layer that does something."""
+    mlp = MLP(start, divergence, hidden)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in (mlp.last.weight, mlp.last.bias):
+            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    return mlp
+
+
+MAKERS: dict[str, Callable[[Factorization, Divergence, Update], Encoder]] = {
+    "table": lambda start, divergence, update: Table(start, Projected()),
+    "linear": lambda start, divergence, update: Linear(start, Projected()),
+    "mlp": lambda start, divergence, update: trained_mlp(start, divergence),
+    "unrolled-0": lambda start, divergence, update: Unrolled(start, update, steps=20, warm=0),
+    "unrolled-1": lambda start, divergence, update: Unrolled(start, update, steps=20, warm=1),
+    "exact": lambda start, divergence, update: Exact(start, update),
+}
+
+
+@dataclass(frozen=True)
+class Member:
+    name: str
+    divergence: Divergence
+    update: Update
+
+    def __str__(self) -> str:
+        return f"{self.name}-{type(self.divergence).__name__}"
+
+    def make(self, start: Factorization) -> Encoder:
+        return MAKERS[self.name](start, self.divergence, self.update)
+
+
+MEMBERS = [
+    Member(name, divergence, update)
+    for divergence, update in ((Frobenius(), HALS()), (KullbackLeibler(), ScalarNewton()))
+    for name in MAKERS
+]
+every_member = pytest.mark.parametrize("member", MEMBERS, ids=str)
+every_member_without_memory = pytest.mark.parametrize(
+    "member", [member for member in MEMBERS if member.name not in ("table", "unrolled-1")], ids=str
+)
+every_update = pytest.mark.parametrize(
+    ("update", "divergence"), [(HALS(), Frobenius()), (ScalarNewton(), KullbackLeibler())], ids=["HALS", "ScalarNewton"]
+)
+ROWS = torch.arange(40)
+
+
+def uniform(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def data(n: int = 40, m: int = 30, zeros: float = 0.5) -> Tensor:
+    X = (uniform(n, 5) @ uniform(5, m, seed=1)) * (0.5 + uniform(n, m, seed=2))
+    return X * (uniform(n, m, seed=3) >= zeros)
+
+
+def sparse(X: Tensor) -> Matrix:
+    return as_matrix(scipy.sparse.csr_array(X.numpy()))
+
+
+def start_of(X: Matrix, n_components: int = 5) -> Factorization:
+    return random(X, n_components, torch.Generator().manual_seed(0))
+
+
+def gap(actual: Tensor, expected: Tensor) -> float:
+    return float(((actual - expected).abs().max() / expected.abs().max()).detach())
+
+
+# Laws of every encoder ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("kind", [as_matrix, sparse], ids=["dense", "sparse"])
+@every_member
+def test_codes_are_non_negative_finite_and_one_row_a_sample(member, kind, dtype):
+    X = kind(data().to(dtype))
+    start = start_of(X)
+    rows = torch.tensor([3, 1, 39, 7])
+    H = member.make(start)(X.rows(rows), start.W, rows)
+    assert H.shape == (4, 5)
+    assert H.dtype == dtype
+    assert H.isfinite().all()
+    assert (H >= 0).all()
+    assert (H.sum(1) > 0).all()
+
+
+@every_member
+def test_sparse_data_give_the_codes_of_dense_data(member):
+    start = start_of(as_matrix(data()))
+    dense, compressed = (member.make(start)(kind(data()), start.W, ROWS) for kind in (as_matrix, sparse))
+    assert gap(compressed, dense) < 1e-12
+
+
+@every_member
+def test_single_precision_follows_double_precision(member):
+    X = data()
+    start = start_of(as_matrix(X))
+    double = member.make(start)(as_matrix(X), start.W, ROWS)
+    single = member.make(start.to(torch.float32))(as_matrix(X.float()), start.W.float(), ROWS)
+    assert gap(single.double(), double) < 1e-4
+
+
+@every_member
+def test_rows_are_coded_one_by_one(member):
+    X = as_matrix(data())
+    start = start_of(X)
+    encoder = member.make(start)
+    order = torch.tensor([5, 2, 30, 11])
+    whole = encoder(X, start.W, ROWS)
+    assert gap(member.make(start)(X.rows(order), start.W, order), whole[order]) < 1e-12
+
+
+@every_member
+def test_a_whole_batch_in_another_order_gives_codes_in_that_order(member):
+    X = as_matrix(data())
+    start = start_of(X)
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(1))
+    whole = member.make(start)(X, start.W, ROWS)
+    assert gap(member.make(start)(X.rows(order), start.W, order), whole[order]) < 1e-12
+
+
+@pytest.mark.parametrize("c", [1e-8, 1e8])
+@every_member_without_memory
+def test_data_times_c_on_the_same_components_give_codes_times_c(member, c):
+    X = data()
+    start = start_of(as_matrix(X))
+    encoder = member.make(start)
+    assert gap(encoder(as_matrix(X * c), start.W) / c, encoder(as_matrix(X), start.W)) < 1e-10
+
+
+@every_member_without_memory
+def test_each_row_times_a_number_of_its_own_gives_its_code_times_that_number(member):
+    X = data()
+    start = start_of(as_matrix(X))
+    encoder = member.make(start)
+    c = 10 ** (6 * uniform(40, 1, seed=4) - 3)
+    assert gap(encoder(as_matrix(X * c), start.W) / c, encoder(as_matrix(X), start.W)) < 1e-10
+
+
+@pytest.mark.parametrize("c", [1e-8, 1e8])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-12)], ids=str)
+@every_member
+def test_data_times_c_and_a_start_times_its_root_give_codes_times_the_root(member, dtype, tolerance, c):
+    X = data().to(dtype)
+    codes = []
+    for M in (as_matrix(X), as_matrix(X * c)):
+        start = start_of(M)
+        codes.append(member.make(start)(M, start.W, ROWS))
+    assert gap(codes[1] / c**0.5, codes[0]) < tolerance
+
+
+@pytest.mark.parametrize("kind", [as_matrix, sparse], ids=["dense", "sparse"])
+@pytest.mark.parametrize("member", [member for member in MEMBERS if member.name != "table"], ids=str)
+def test_a_zero_row_gets_a_zero_code(member, kind):
+    X = data()
+    X[7] = 0
+    start = start_of(as_matrix(X))
+    for rows in (ROWS, None):
+        H = member.make(start)(kind(X), start.W, rows)
+        assert H.isfinite().all()
+        assert (H[7] <= (1e-15 if rows is not None and isinstance(member.update, HALS) else 0)).all()  # its rounding
+        assert (H[8] > 0).any()
+
+
+@pytest.mark.parametrize("name", ["unrolled-0", "unrolled-1", "exact"])
+@every_update
+def test_codes_of_a_solver_are_detached(name, update, divergence):
+    X = as_matrix(data())
+    start = start_of(X)
+    W = start.W.clone().requires_grad_()
+    assert not Member(name, divergence, update).make(start)(X, W, ROWS).requires_grad
+    assert Member("table", divergence, update).make(start)(X, W, ROWS).requires_grad
+
+
+# Table ----------------------------------------------------------------------------------------------------------------
+
+
+def test_table_has_no_codes_for_unseen_rows():
+    X = as_matrix(data())
+    start = start_of(X)
+    with pytest.raises(Refusal, match="training rows only"):
+        Table(start, Projected())(X, start.W)
+    assert gap(Table(start, Projected())(X, start.W, ROWS), start.H) < 1e-15
+
+
+# Linear ---------------------------------------------------------------------------------------------------------------
+
+
+def test_linear_encoder_is_convex_nmf_of_the_transpose():
+    X = as_matrix(data())
+    start = start_of(X)
+    encoder, decoder = Linear(start, Projected()), LinearDecoder(start, Projected())
+    A, W, D = encoder.A.value.detach(), decoder.W.detach(), Frobenius().total
+    ours = D(X, Factorization(encoder(X, decoder.W).detach(), W))
+    convex = D(X.T, Factorization(W.T @ A.T, X.T.dense()))
+    assert float(ours) == pytest.approx(float(convex), rel=1e-12)
+
+
+def test_linear_codes_start_at_the_size_of_the_data():
+    X = as_matrix(data())
+    start = start_of(X)
+    reconstruction = Linear(start, Projected())(X, start.W).detach() @ start.W
+    assert 0.5 < float(reconstruction.mean() / X.mean) < 2
+
+
+# MLP ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hidden", [(), (7,), (7, 6, 5)], ids=str)
+def test_mlp_starts_from_least_squares_codes(hidden):
+    X = as_matrix(data())
+    start = start_of(X)
+    cut = least_squares_codes(X @ start.W.T, start.W @ start.W.T)
+    assert (cut == 0).any()
+    assert gap(MLP(start, Frobenius(), hidden)(X, start.W), cut) < 1e-12
+    assert gap(MLP(start, KullbackLeibler(), hidden)(X, start.W), lifted_codes(X, start.W)) < 1e-12
+
+
+def test_mlp_corrects_its_start_without_a_unit_dead_and_without_a_gradient_through_the_least_squares():
+    X = as_matrix(data())
+    start = start_of(X)
+    for divergence in (Frobenius(), KullbackLeibler()):
+        mlp, W = trained_mlp(start, divergence), start.W.clone().requires_grad_()
+        H = mlp(X, W)
+        assert gap(H, MLP(start, divergence)(X, W)) > 0.01
+        assert (H > 0).any(0).all()
+        H.square().sum().backward()
+        assert W.grad is None
+        assert all((parameter.grad != 0).any() for parameter in mlp.parameters())
+
+
+@pytest.mark.parametrize("kind", [as_matrix, sparse], ids=["dense", "sparse"])
+def test_kullback_leibler_codes_of_the_mlp_keep_row_totals(kind):
+    X = data()
+    start = start_of(as_matrix(X))
+    H = trained_mlp(start, KullbackLeibler())(kind(X), start.W)
+    assert gap((H @ start.W).sum(1), X.sum(1)) < 1e-14
+
+
+# Exact ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("tolerance", "error"), [(1e-7, 1e-5), (0.0, 1e-8)])
+@pytest.mark.parametrize("kind", [as_matrix, sparse], ids=["dense", "sparse"])
+def test_exact_codes_are_non_negative_least_squares(kind, tolerance, error):
+    X, W = data(), uniform(5, 30, seed=5)
+    expected = torch.from_numpy(np.stack([scipy.optimize.nnls(W.T.numpy(), x)[0] for x in X.numpy()]))
+    start = Factorization(uniform(40, 5), W)
+    assert (expected == 0).any()
+    assert gap(Exact(start, HALS(), tolerance)(kind(X), W), expected) < error
+
+
+@pytest.mark.parametrize("update", [ScalarNewton(), Multiplicative(KullbackLeibler())], ids=lambda u: type(u).__name__)
+def test_exact_codes_of_another_divergence_are_stationary(update):
+    X, W = as_matrix(data()), 0.05 + uniform(5, 30, seed=5)
+    H = Exact(None, update, tolerance=0.0, most=3000)(X, W)
+    P, N = KullbackLeibler().split_gradient(X, H, W)
+    assert torch.minimum(H / H.mean(0), (P - N) / (P + N)).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("beta", [-1.0, 0.0, 0.5, 2.5, 3.0])
+def test_exact_refuses_divergences_that_are_not_convex_in_the_codes(beta):
+    divergence = ItakuraSaito() if beta == 0 else Beta(beta)
+    with pytest.raises(Refusal, match="1 ≤ β ≤ 2"):
+        Exact(None, Multiplicative(divergence)).refuse(divergence)
+
+
+@pytest.mark.parametrize("divergence", [Frobenius(), KullbackLeibler(), Beta(1.5)], ids=lambda d: type(d).__name__)
+def test_exact_serves_convex_divergences(divergence):
+    Exact(None, Multiplicative(divergence)).refuse(divergence)
+
+
+@pytest.mark.parametrize("name", ["exact", "unrolled-0", "unrolled-1"])
+@every_update
+def test_encoders_of_a_solver_refuse_another_divergence_than_its_own(name, update, divergence):
+    encoder = Member(name, divergence, update).make(start_of(as_matrix(data())))
+    encoder.refuse(divergence)
+    with pytest.raises(Refusal, match="does not minimise"):
+        encoder.refuse(Frobenius() if divergence.beta == 1 else KullbackLeibler())
+
+
+@every_update
+def test_gradient_at_exact_codes_is_that_of_the_least_divergence(update, divergence):
+    X = as_matrix(data(10, 8, zeros=0.2))
+    start = Factorization(uniform(10, 3), 0.05 + uniform(3, 8, seed=5))
+    encoder, decoder = Exact(start, update, tolerance=0.0, most=3000), LinearDecoder(start, Projected())
+
+    def least(W: Tensor) -> float:
+        return float(divergence.total(X, Factorization(encoder(X, W), W)))
+
+    W = decoder.W
+    H = encoder(X, W)
+    assert (H == 0).any()
+    Objective(X, Factorization(H, W), divergence).backward()
+    gradient = decoder.weight.theta.grad * divergence.unit(X) / decoder.weight.unit
+    for seed in range(4):
+        direction = uniform(3, 8, seed=seed) - 0.5
+        h = 1e-5
+        slope = (least(start.W + h * direction) - least(start.W - h * direction)) / (2 * h)
+        assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-6)
+
+
+# Unrolled -------------------------------------------------------------------------------------------------------------
+
+
+@every_update
+def test_more_steps_lower_the_divergence_and_reach_the_exact_codes(update, divergence):
+    X = as_matrix(data())
+    start = start_of(X)
+    codes = [Unrolled(start, update, steps, 0.0, warm=0)(X, start.W) for steps in (0, 1, 2, 5, 20, 3000)]
+    values = [float(divergence.total(X, Factorization(H, start.W))) for H in codes]
+    assert all(after < before for before, after in pairwise(values))
+    assert gap(codes[-1], Exact(start, update, tolerance=0.0)(X, start.W)) < 1e-10
+
+
+@every_update
+def test_default_steps_come_close_to_the_exact_codes(update, divergence):
+    X = as_matrix(data())
+    start = start_of(X)
+    ours, least = (
+        float(divergence.total(X, Factorization(encoder(X, start.W), start.W)))
+        for encoder in (Unrolled(start, update), Exact(start, update))
+    )
+    assert least <= ours * (1 + 1e-12)
+    assert ours == pytest.approx(least, rel=1e-6)
+
+
+SOLVERS = [
+    (HALS(), Frobenius()),
+    (ScalarNewton(), KullbackLeibler()),
+    (Multiplicative(Frobenius()), Frobenius()),
+    (Multiplicative(KullbackLeibler()), KullbackLeibler()),
+    (Multiplicative(ItakuraSaito()), ItakuraSaito()),
+]
+
+
+@pytest.mark.parametrize("warm", [1, 3])
+@pytest.mark.parametrize("kind", [as_matrix, sparse], ids=["dense", "sparse"])
+@pytest.mark.parametrize(("update", "divergence"), SOLVERS, ids=lambda part: type(part).__name__)
+def test_warm_steps_with_the_same_update_on_components_are_the_classical_iterates(update, divergence, kind, warm):
+    X = kind(data(zeros=0.5 if divergence.beta > 0 else 0.0))
+    start = start_of(X)
+    net = NonNegativeAutoencoder(
+        Unrolled(start, update, warm=warm),
+        LinearDecoder(start, Projected()),
+        divergence,
+        partial(Block, update=update, repeats=warm),
+    )
+    optimizer = net.configure_optimizers()
+    for factors in islice(solve(update, X, start, warm), 20):
+        optimizer.step(lambda: net.objective(Batch(X, ROWS)))
+        assert gap(net.encoder.last, factors.H) < 1e-12
+        assert gap(net.decoder.W.detach(), factors.W) < 1e-12
+
+
+@every_update
+def test_memory_is_used_and_changed_in_training_on_known_rows_alone(update, divergence):
+    X = as_matrix(data())
+    start = start_of(X)
+    encoder = Unrolled(start, update, steps=20, warm=1)
+    cold = Unrolled(start, update, steps=20, warm=0)(X, start.W)
+    assert torch.equal(encoder(X, start.W), cold)
+    encoder.eval()
+    assert torch.equal(encoder(X, start.W, ROWS), cold)
+    assert torch.equal(encoder.last, start.H)
+    encoder.train()
+    rows = torch.tensor([4, 9])
+    warm = encoder(X.rows(rows), start.W, rows)
+    assert gap(warm, update(X.rows(rows), start.H[rows], start.W)) < 1e-12
+    assert torch.equal(encoder.last[rows], warm)
+    others = torch.ones(40, dtype=torch.bool).index_fill(0, rows, False)
+    assert torch.equal(encoder.last[others], start.H[others])
+    assert not torch.equal(encoder.last[rows], start.H[rows])
+
+
+@every_update
+def test_memory_is_saved_where_there_is_one_and_is_not_the_start_itself(update, divergence):
+    X = as_matrix(data())
+    start = start_of(X)
+    kept = start.clone()
+    encoder = Unrolled(start, update)
+    encoder(X, start.W, ROWS)
+    assert torch.equal(start.H, kept.H)
+    other = Unrolled(start, update)
+    other.load_state_dict(encoder.state_dict())
+    assert torch.equal(other.last, encoder.last)
+    assert Unrolled(start, update, warm=0).state_dict() == {}

@@ -1,0 +1,330 @@
+import io
+from collections.abc import Callable
+from functools import partial
+from itertools import islice, pairwise
+
+import pytest
+import scipy.sparse
+import torch
+from torch import Tensor
+
+from nmf_nets.constraints.base import Constraint
+from nmf_nets.constraints.exponential import Exponential
+from nmf_nets.constraints.projected import Projected
+from nmf_nets.constraints.softplus import Softplus
+from nmf_nets.constraints.square import Square
+from nmf_nets.decoders.linear import Linear as LinearDecoder
+from nmf_nets.divergences.base import Divergence
+from nmf_nets.divergences.frobenius import Frobenius
+from nmf_nets.divergences.itakura_saito import ItakuraSaito
+from nmf_nets.divergences.kullback_leibler import KullbackLeibler
+from nmf_nets.encoders.base import Encoder
+from nmf_nets.encoders.exact import Exact
+from nmf_nets.encoders.linear import Linear
+from nmf_nets.encoders.mlp import MLP
+from nmf_nets.encoders.table import Table
+from nmf_nets.encoders.unrolled import Unrolled
+from nmf_nets.factorization import Factorization
+from nmf_nets.inits.random import random
+from nmf_nets.loader import Batch, ResidentLoader
+from nmf_nets.matrix import Matrix, as_matrix
+from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
+from nmf_nets.optimizers.adam import ProjectedAdam
+from nmf_nets.optimizers.base import MakeOptimizer
+from nmf_nets.optimizers.block import Block
+from nmf_nets.optimizers.multiplicative import Multiplicative
+from nmf_nets.refusal import Refusal
+from nmf_nets.solver import solve
+from nmf_nets.updates import multiplicative as update_room
+from nmf_nets.updates.base import Update
+from nmf_nets.updates.hals import HALS
+from nmf_nets.updates.scalar_newton import ScalarNewton
+
+CONSTRAINTS = [Projected(), Square(), Softplus(), Exponential()]
+every_constraint = pytest.mark.parametrize("constraint", CONSTRAINTS, ids=lambda part: type(part).__name__)
+every_kind = pytest.mark.parametrize("kind", ["dense", "sparse"])
+UPDATES: dict[float, Update] = {2.0: HALS(), 1.0: ScalarNewton()}
+ENCODERS: dict[str, Callable[[Factorization, Divergence, Constraint], Encoder]] = {
+    "table": lambda start, divergence, constraint: Table(start, constraint),
+    "linear": lambda start, divergence, constraint: Linear(start, constraint),
+    "mlp": lambda start, divergence, constraint: MLP(start, divergence, (16,)),
+    "unrolled": lambda start, divergence, constraint: Unrolled(start, UPDATES[divergence.beta], steps=20),
+    "exact": lambda start, divergence, constraint: Exact(start, UPDATES[divergence.beta]),
+}
+OPTIMIZERS: dict[str, Callable[[Divergence], MakeOptimizer]] = {
+    "adam": lambda divergence: partial(ProjectedAdam, lr=0.03, net_lr=3e-3),
+    "multiplicative": lambda divergence: Multiplicative,
+    "block": lambda divergence: partial(Block, update=UPDATES[divergence.beta]),
+}
+PAIRS = [(encoder, optimizer) for encoder in ENCODERS for optimizer in OPTIMIZERS]
+PAIRS.remove(("mlp", "multiplicative"))  # weights of any sign
+every_pair = pytest.mark.parametrize(("encoder", "optimizer"), PAIRS)
+
+
+def uniform(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def data(zeros: float = 0.3) -> Tensor:
+    X = (uniform(40, 5) @ uniform(5, 30, seed=1)) * (0.5 + uniform(40, 30, seed=2))
+    return X * (uniform(40, 30, seed=3) >= zeros)
+
+
+def matrix(X: Tensor, kind: str) -> Matrix:
+    return as_matrix(X if kind == "dense" else scipy.sparse.csr_array(X.numpy()))
+
+
+def start_of(X: Matrix, seed: int = 0) -> Factorization:
+    """Strictly positive."""
+    start = random(X, 5, torch.Generator().manual_seed(seed))
+    return Factorization(start.H + 0.1 * start.H.mean(), start.W + 0.1 * start.W.mean())
+
+
+def make(
+    encoder: str,
+    optimizer: str,
+    divergence: Divergence,
+    start: Factorization,
+    constraint: Constraint | None = None,
+) -> tuple[NonNegativeAutoencoder, torch.optim.Optimizer]:
+    constraint = constraint or Projected()
+    net = NonNegativeAutoencoder(
+        ENCODERS[encoder](start, divergence, constraint),
+        LinearDecoder(start, constraint),
+        divergence,
+        OPTIMIZERS[optimizer](divergence),
+    )
+    return net, net.configure_optimizers()
+
+
+def train(net: NonNegativeAutoencoder, optimizer: torch.optim.Optimizer, loader: ResidentLoader, epochs: range) -> None:
+    for epoch in epochs:
+        loader.sampler.set_epoch(epoch)
+        for batch in loader:
+            optimizer.step(partial(net.objective, batch))
+
+
+def factors_of(net: NonNegativeAutoencoder, X: Matrix) -> Factorization:
+    return net(X, torch.arange(X.shape[0])).detach()
+
+
+def gap(actual: Tensor, expected: Tensor) -> float:
+    return float((actual - expected).abs().max() / expected.abs().max())
+
+
+def factors_gap(actual: Factorization, expected: Factorization) -> float:
+    return max(gap(actual.H, expected.H), gap(actual.W, expected.W))
+
+
+# Nets that are solvers ------------------------------------------------------------------------------------------------
+
+
+@every_kind
+@pytest.mark.parametrize("constraint", CONSTRAINTS, ids=lambda part: type(part).__name__)
+@pytest.mark.parametrize(
+    "divergence", [Frobenius(), KullbackLeibler(), ItakuraSaito()], ids=lambda part: type(part).__name__
+)
+def test_a_table_with_multiplicative_steps_is_the_multiplicative_solver(divergence, constraint, kind):
+    X = matrix(data(0.3 if divergence.beta > 0 else 0.0), kind)
+    start = start_of(X)
+    net, optimizer = make("table", "multiplicative", divergence, start, constraint)
+    tolerance = 1e-8 if isinstance(constraint, Softplus | Exponential) else 1e-10
+    for factors in islice(solve(update_room.Multiplicative(divergence), X, start), 50):
+        train(net, optimizer, ResidentLoader(X), range(1))
+        assert factors_gap(factors_of(net, X), factors) < tolerance
+
+
+@every_kind
+@pytest.mark.parametrize("repeats", [1, 3])
+@pytest.mark.parametrize("divergence", [Frobenius(), KullbackLeibler()], ids=lambda part: type(part).__name__)
+def test_a_table_with_block_steps_is_the_solver_of_that_update(divergence, repeats, kind):
+    X = matrix(data(), kind)
+    start, update = start_of(X), UPDATES[divergence.beta]
+    encoder, decoder = Table(start, Projected()), LinearDecoder(start, Projected())
+    net = NonNegativeAutoencoder(encoder, decoder, divergence, partial(Block, update=update, repeats=repeats))
+    optimizer = net.configure_optimizers()
+    for factors in islice(solve(update, X, start, repeats), 50):
+        train(net, optimizer, ResidentLoader(X), range(1))
+        assert factors_gap(factors_of(net, X), factors) < 1e-10
+
+
+@every_kind
+def test_a_linear_encoder_with_a_multiplicative_step_is_a_step_of_convex_nmf(kind):
+    X = data()
+    start = start_of(as_matrix(X))
+    net, optimizer = make("linear", "multiplicative", Frobenius(), start)
+    K, W = X.T @ X, start.W
+    A = net.encoder.A.value.detach().clone()
+    A = A * (K @ W.T) / (K @ A @ W @ W.T)
+    H = X @ A
+    W = W * (H.T @ X) / (H.T @ H @ W)
+    train(net, optimizer, ResidentLoader(matrix(X, kind)), range(1))
+    assert gap(net.encoder.A.value.detach(), A) < 1e-12
+    assert gap(net.decoder.W.detach(), W) < 1e-12
+
+
+@every_constraint
+@pytest.mark.parametrize("divergence", [Frobenius(), KullbackLeibler()], ids=lambda part: type(part).__name__)
+def test_multiplicative_steps_of_a_linear_encoder_never_raise_the_divergence(divergence, constraint):
+    X = as_matrix(data())
+    net, optimizer = make("linear", "multiplicative", divergence, start_of(X), constraint)
+    values = []
+    for _ in range(50):
+        values.append(float(divergence.total(X, factors_of(net, X))))
+        train(net, optimizer, ResidentLoader(X), range(1))
+    assert all(after <= before * (1 + 1e-12) for before, after in pairwise(values))
+    assert values[-1] < 0.9 * values[0]
+
+
+# Steps of gradient descent --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("divergence", [Frobenius(), KullbackLeibler()], ids=lambda part: type(part).__name__)
+@pytest.mark.parametrize("encoder", ["table", "linear", "mlp", "unrolled"])
+@every_constraint
+def test_adam_keeps_weights_non_negative_and_lowers_the_divergence(constraint, encoder, divergence):
+    X = as_matrix(data())
+    net, optimizer = make(encoder, "adam", divergence, start_of(X), constraint)
+    before = float(divergence.total(X, factors_of(net, X)))
+    for _ in range(200):
+        train(net, optimizer, ResidentLoader(X), range(1))
+        assert (net.decoder.W >= 0).all()
+        assert encoder != "linear" or (net.encoder.A.value >= 0).all()
+        assert encoder != "table" or (net.encoder.codes.value >= 0).all()
+    assert float(divergence.total(X, factors_of(net, X))) < 0.95 * before
+
+
+def test_adam_reaches_zeros_by_projection_and_leaves_them_again():
+    X = as_matrix(data())
+    net, optimizer = make("table", "adam", Frobenius(), start_of(X))
+    zeros = []
+    for _ in range(300):
+        train(net, optimizer, ResidentLoader(X), range(1))
+        zeros.append(net.decoder.W.detach() == 0)
+    assert zeros[-1].any()
+    assert any((before & ~after).any() for before, after in pairwise(zeros))
+
+
+@pytest.mark.parametrize("c", [1e-8, 1e8])
+@pytest.mark.parametrize("divergence", [Frobenius(), KullbackLeibler()], ids=lambda part: type(part).__name__)
+@every_pair
+def test_training_on_data_times_c_gives_factors_times_the_root_of_c(encoder, optimizer, divergence, c):
+    trained = []
+    for scale in (1.0, c):
+        X = as_matrix((data() * scale).float())
+        net, step = make(encoder, optimizer, divergence, start_of(X))
+        train(net, step, ResidentLoader(X), range(50))
+        factors = factors_of(net, X)
+        trained.append(Factorization(factors.H / scale**0.5, factors.W / scale**0.5))
+    assert factors_gap(*trained) < 1e-3
+
+
+# Batches --------------------------------------------------------------------------------------------------------------
+
+
+@every_constraint
+@pytest.mark.parametrize("optimizer", ["multiplicative", "block"])
+def test_a_step_on_some_rows_leaves_the_codes_of_the_others_as_they_are(optimizer, constraint):
+    X = as_matrix(data())
+    net, step = make("table", optimizer, Frobenius(), start_of(X), constraint)
+    before = net.encoder.codes.value.detach().clone()
+    rows = torch.tensor([7, 3, 20])
+    others = torch.ones(40, dtype=torch.bool).index_fill(0, rows, False)
+    step.step(lambda: net.objective(Batch(X.rows(rows), rows)))
+    after = net.encoder.codes.value.detach()
+    if optimizer == "block" or isinstance(constraint, Projected):
+        assert torch.equal(after[others], before[others])
+    else:  # through θ and back, to rounding
+        assert ((after[others] - before[others]).abs() <= 1e-14 * before[others]).all()
+    assert ((after[rows] - before[rows]).abs() > 1e-6 * before[rows]).any(1).all()
+
+
+@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
+def test_a_whole_batch_in_another_order_takes_the_same_step(optimizer):
+    X = as_matrix(data())
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(4))
+    results = []
+    for batch in (Batch(X, torch.arange(40)), Batch(X.rows(order), order)):
+        net, step = make("table", optimizer, Frobenius(), start_of(X))
+        step.step(partial(net.objective, batch))
+        results.append(factors_of(net, X))
+    assert factors_gap(*results) < 1e-9
+
+
+# State ----------------------------------------------------------------------------------------------------------------
+
+
+@every_pair
+def test_saving_and_loading_in_the_middle_changes_no_bit(encoder, optimizer):
+    X = as_matrix(data())
+    loader = ResidentLoader(X, batch_size=20)
+    net, step = make(encoder, optimizer, Frobenius(), start_of(X))
+    train(net, step, loader, range(5))
+    file = io.BytesIO()
+    torch.save([net.state_dict(), step.state_dict()], file)
+    file.seek(0)
+    of_net, of_optimizer = torch.load(file, weights_only=True)
+    resumed, resumed_step = make(encoder, optimizer, Frobenius(), start_of(X, seed=1))
+    resumed.load_state_dict(of_net)
+    resumed_step.load_state_dict(of_optimizer)
+    train(net, step, loader, range(5, 10))
+    assert any(not torch.equal(M, of_net[name]) for name, M in net.state_dict().items())
+    train(resumed, resumed_step, loader, range(5, 10))
+    for name, M in net.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], M)
+    assert torch.equal(factors_of(resumed, X).H, factors_of(net, X).H)
+
+
+@every_pair
+def test_a_step_returns_the_objective_of_its_batch(encoder, optimizer):
+    X = as_matrix(data())
+    net, step = make(encoder, optimizer, KullbackLeibler(), start_of(X))
+    batch = Batch(X, torch.arange(40))
+    objective = step.step(partial(net.objective, batch))
+    assert objective.X is X
+    assert objective.rows is batch.rows
+    assert float(objective.value()) > 0
+
+
+@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
+@pytest.mark.parametrize("encoder", ["unrolled", "exact"])
+def test_an_encoder_without_parameters_leaves_no_empty_group(encoder, optimizer):
+    X = as_matrix(data())
+    net, step = make(encoder, optimizer, Frobenius(), start_of(X))
+    assert [len(group["params"]) for group in step.param_groups] == [1]
+    before = net.decoder.W.detach().clone()
+    train(net, step, ResidentLoader(X), range(1))
+    assert not torch.equal(net.decoder.W, before)
+
+
+# Refusals -------------------------------------------------------------------------------------------------------------
+
+
+def test_multiplicative_refuses_weights_of_any_sign_by_name():
+    start = start_of(as_matrix(data()))
+    with pytest.raises(Refusal, match=r"'layers\.0\.weight' of MLP"):
+        Multiplicative(MLP(start, Frobenius()), LinearDecoder(start, Projected()))
+
+
+@pytest.mark.parametrize("encoder", ["table", "linear", "mlp"])
+@pytest.mark.parametrize(
+    ("update", "divergence"),
+    [
+        (HALS(), KullbackLeibler()),
+        (ScalarNewton(), Frobenius()),
+        (update_room.Multiplicative(ItakuraSaito()), KullbackLeibler()),
+    ],
+    ids=lambda part: type(part).__name__,
+)
+def test_block_refuses_an_update_that_does_not_lower_the_divergence_before_it_changes_a_weight(
+    update, divergence, encoder
+):
+    X = as_matrix(data())
+    start = start_of(X)
+    parts = ENCODERS[encoder](start, divergence, Projected()), LinearDecoder(start, Projected())
+    net = NonNegativeAutoencoder(*parts, divergence, partial(Block, update=update))
+    before = {name: M.clone() for name, M in net.state_dict().items()}
+    step = net.configure_optimizers()
+    with pytest.raises(Refusal, match=f"{type(update).__name__} does not minimise divergence"):
+        train(net, step, ResidentLoader(X), range(1))
+    assert all(torch.equal(M, before[name]) for name, M in net.state_dict().items())

@@ -1,0 +1,76 @@
+import ast
+from pathlib import Path
+
+import pytest
+
+import nmf_nets
+
+PACKAGE = Path(nmf_nets.__file__).parent
+
+LAYERS = [
+    ["refusal", "shapes", "part", "grid"],
+    ["factorization", "matrix", "spectrum", "targets"],
+    ["divergences", "penalties", "constraints", "inits", "metrics", "loader"],
+    ["updates", "cold_start", "kernels", "weight", "data"],
+    ["encoders", "decoders", "solver", "objective"],
+    ["optimizers"],
+    ["modules", "plots", "loggers", "run_directory"],
+    ["callbacks", "benchmark"],
+    ["verdict", "program"],
+    ["train"],
+]
+LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+
+# Rooms of one level that may see each other, downwards within the level.
+BESIDE = {
+    ("updates", "kernels"),
+    ("updates", "cold_start"),
+    ("inits", "divergences"),
+    ("metrics", "divergences"),
+    ("data", "loader"),
+    ("spectrum", "matrix"),
+    ("benchmark", "program"),
+}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nmf_nets."):
+            found.add(node.module.split(".")[1])
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("nmf_nets.")}
+    return found
+
+
+SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path):
+    room = room_of(path)
+    for other in imports_of(path) - {room}:
+        assert LEVEL[other] < LEVEL[room] or (room, other) in BESIDE, f"{room} must not import {other}"
+
+
+def test_every_room_has_a_level():
+    assert {room_of(path) for path in SOURCES} <= set(LEVEL)
+
+
+def test_nobody_knows_the_benchmark_but_the_verdict():
+    knowing = {room_of(path) for path in SOURCES if "benchmark" in imports_of(path)} - {"benchmark"}
+    assert knowing == {"verdict"}
+
+
+def test_metrics_know_only_factors():
+    known = {other for path in SOURCES if room_of(path) == "metrics" for other in imports_of(path)}
+    assert known <= {"metrics", "divergences", "factorization", "matrix", "shapes", "spectrum"}
+
+
+def test_data_know_no_model():
+    known = {other for path in SOURCES if room_of(path) == "data" for other in imports_of(path)}
+    assert known <= {"data", "matrix", "loader", "refusal", "shapes"}

@@ -1,0 +1,137 @@
+import json
+
+import matplotlib.image
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.datasets import load_digits
+
+from nmf_nets.data.digits import Digits
+from nmf_nets.divergences.frobenius import Frobenius
+from nmf_nets.factorization import Factorization
+
+KEYS = {
+    "divergence",
+    "encoder",
+    "n_components",
+    "seed",
+    "divergence_value",
+    "exact_codes_value",
+    "classical_value",
+    "sklearn_value",
+    "gap",
+    "relative_error",
+    "heldout_value",
+    "heldout_exact_codes_value",
+    "dead_components",
+    "seconds",
+}
+
+
+def summary_of(ran, name="run"):
+    return json.loads((ran.directory / name / "summary.json").read_text())
+
+
+def test_a_run_leaves_everything_and_says_where(train):
+    ran = train()
+    assert ran.code == 0, ran.err
+    run = ran.directory / "run"
+    for name in ("config.yaml", "environment.json", "metrics.jsonl", "summary.json", "factors.safetensors"):
+        assert (run / name).stat().st_size > 0
+    assert (run / "checkpoints" / "last.ckpt").exists()
+    for name in ("components.png", "curves.png"):
+        assert matplotlib.image.imread(run / name).std() > 0, "a blank picture"
+    assert str(run) in ran.out
+    assert not list(run.rglob("*.unfinished"))
+    assert "net, own codes" in ran.out
+    assert "scikit-learn cd" in ran.out
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__
+    assert environment["threads"] == torch.get_num_threads()
+
+
+def test_the_summary_is_complete_and_its_numbers_are_those_of_the_saved_factors(train):
+    ran = train("seed=3")
+    summary = summary_of(ran)
+    assert set(summary) >= KEYS
+    assert summary["gap"] == summary["divergence_value"] / min(summary["classical_value"], summary["sklearn_value"]) - 1
+    factors = load_file(ran.directory / "run" / "factors.safetensors")
+    X = load_digits().data[factors["rows"].numpy()]
+    data = Digits(seed=3)
+    data.setup()
+    assert np.array_equal(X, data.training.dense().numpy())
+    residual = X - factors["H"].double().numpy() @ factors["W"].double().numpy()
+    assert summary["divergence_value"] == pytest.approx(0.5 * np.square(residual).sum(), rel=1e-6)
+    assert summary["relative_error"] == pytest.approx(np.linalg.norm(residual) / np.linalg.norm(X), rel=1e-6)
+
+
+def test_metrics_are_json_lines_on_a_growing_grid(train):
+    ran = train()
+    lines = [json.loads(line) for line in (ran.directory / "run" / "metrics.jsonl").read_text().splitlines()]
+    steps = [line["step"] for line in lines if "training/divergence" in line]
+    assert steps == sorted(set(steps))
+    assert steps[0] == 0
+    assert steps[-1] == 20
+    assert {"training/code_gap", "validation/code_gap", "kkt_residual", "dead_components", "seconds"} <= set(lines[-2])
+
+
+@pytest.mark.parametrize("divergence", ["frobenius", "kullback_leibler"])
+@pytest.mark.parametrize("encoder", ["unrolled", "exact", "mlp", "linear", "table"])
+def test_every_encoder_reports_its_gap(train, encoder, divergence):
+    ran = train(f"encoder={encoder}", f"divergence={divergence}", "trainer.max_epochs=5")
+    assert ran.code == 0, ran.err
+    summary = summary_of(ran)
+    assert (summary["encoder"], summary["divergence"]) == (encoder, divergence)
+    assert np.isfinite(summary["gap"])
+    assert summary["exact_codes_value"] <= summary["divergence_value"] * (1 + 1e-6)
+    assert (summary["heldout_value"] is None) == (encoder == "table")
+    assert summary["heldout_exact_codes_value"] > 0
+
+
+@pytest.mark.parametrize("divergence", ["frobenius", "kullback_leibler"])
+def test_the_default_net_matches_the_classical_optimum(train, divergence):
+    ran = train(f"divergence={divergence}", "trainer.max_epochs=400")
+    summary = summary_of(ran)
+    assert summary["gap"] <= (0.005 if divergence == "frobenius" else 0.01)
+    assert summary["dead_components"] == 0
+
+
+@pytest.mark.parametrize("divergence", ["itakura_saito", "beta"])
+def test_other_divergences_train_on_positive_data(train, divergence, tmp_path):
+    np.save(tmp_path / "X.npy", np.random.default_rng(0).gamma(2.0, size=(60, 20)) + 0.1)
+    ran = train(f"divergence={divergence}", "data=matrix", "data.path=X.npy", "n_components=4")
+    assert ran.code == 0, ran.err
+    assert abs(summary_of(ran)["gap"]) < 0.5
+
+
+def test_zeros_are_refused_where_the_divergence_is_infinite(train):
+    ran = train("divergence=itakura_saito")
+    assert ran.code == 2
+    assert "X[0, 0] is 0" in ran.sentence
+    assert "kullback_leibler" in ran.sentence
+
+
+def test_one_row_one_column_and_more_components_than_either(train, tmp_path):
+    for name, shape in (("row", (1, 7)), ("column", (12, 1)), ("small", (4, 3))):
+        np.save(tmp_path / f"{name}.npy", np.random.default_rng(0).random(shape))
+        for divergence in ("frobenius", "kullback_leibler"):
+            ran = train("data=matrix", f"data.path={name}.npy", "n_components=5", f"divergence={divergence}")
+            assert ran.code == 0, ran.err
+            assert summary_of(ran)["relative_error"] < 0.2
+
+
+def test_a_run_returns_the_metric_that_is_asked_for(train):
+    ran = train("metric=nonsense")
+    assert ran.code == 2
+    assert "metric is 'nonsense'" in ran.sentence
+
+
+def test_the_reported_relative_error_has_a_floor_under_it(train):
+    ran = train("n_components=4")
+    factors = load_file(ran.directory / "run" / "factors.safetensors")
+    X = load_digits().data[factors["rows"].numpy()]
+    floor = np.sqrt(np.square(np.linalg.svd(X, compute_uv=False)[4:]).sum()) / np.linalg.norm(X)
+    assert summary_of(ran)["relative_error"] >= floor
+    assert Factorization(factors["H"], factors["W"]).n_components == 4
+    assert Frobenius().beta == 2
