@@ -32,7 +32,7 @@ LEAST_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the final table; None where there is nothing to say. `gap` is above the best classical value."""
+    """One row of the final table, None where there is nothing to say; `gap` is above the best classical value."""
 
     rows: str
     who: str
@@ -85,9 +85,9 @@ class Verdict:
         about = self.summary
         table = Table(
             title=f"{about.divergence}, encoder {about.encoder}, {about.n_components} components",
-            caption=f"No {about.n_components} components come below error {about.svd_error:.4f} on the training rows (SVD). gap: above "
-            "the best classical value. Classical solvers: from the same start, for the same seconds; "
-            "held-out rows coded exactly on their W.",
+            caption=f"gap: above the best classical value. Classical solvers: from the same start, for the same seconds; "
+            f"held-out rows coded exactly on their W. No {about.n_components} components have a training error below "
+            f"{about.svd_error:.4f}, that of the truncated SVD.",
             box=box.SIMPLE_HEAD,
             pad_edge=False,
             title_justify="left",

@@ -11,9 +11,9 @@ LEAST_GAP = 1e-6
 
 
 def draw_curves(measured: Sequence[Mapping[str, Any]], best: Mapping[str, float]) -> Figure:
-    """Left: how far the divergence on training rows stands above the best classical value, over steps, with own and with
-    exact codes. Right: how far own codes stand above exact ones, on training and on validation rows.
+    """Left: how far the divergence on training rows stands above the best classical value, with own and exact codes.
 
+    Right: how far own codes stand above exact ones, on training and on validation rows. Both over steps.
     best: the values that classical solvers reached. Gaps below 1e-6 are drawn at 1e-6.
     """
     figure = Figure(figsize=(9.5, 3.8), layout="constrained")
@@ -34,7 +34,9 @@ def draw_curves(measured: Sequence[Mapping[str, Any]], best: Mapping[str, float]
         _gap_line(codes, seen, [line[f"{rows}/code_gap"] for line in seen], f"{rows} rows", {"color": color})
     codes.set(ylabel="own codes above exact codes")
     for axes in (loss, codes):
-        axes.set(xlabel="steps", xscale="symlog", yscale="log", xlim=(0, None), ylim=(LEAST_GAP / 2, None))
+        top = max(2 * axes.dataLim.y1, 10 * LEAST_GAP)
+        axes.set(xlabel="steps", xscale="symlog", xlim=(0, max(1, axes.dataLim.x1)))
+        axes.set(yscale="log", ylim=(LEAST_GAP / 2, top))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.legend(fontsize=8, frameon=False)
         axes.grid(alpha=0.25)
