@@ -7,7 +7,8 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from nmf_nets.refusal import Refusal
@@ -34,9 +35,12 @@ def run_program(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         try:
             refuse_foreign_targets(config, config.allow)
             return job(config)
-        except Refusal as refusal:
+        except (Refusal, InstantiationException) as error:
+            refusal = error if isinstance(error, Refusal) else error.__cause__
+            if not isinstance(refusal, Refusal):
+                raise
             refused = True
-            number = HydraConfig.get().job.get("num", None)
+            number = OmegaConf.select(HydraConfig.get(), "job.num")
             print(f"{'refused' if number is None else f'job {number} refused'}: {refusal}", file=sys.stderr)  # noqa: T201
             return float("nan")
         except SIGTERMException:
