@@ -1,6 +1,7 @@
 """The data matrix, dense or sparse, and the one door where data are checked."""
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
@@ -13,6 +14,10 @@ from torch import Tensor
 
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import PerSample, Rows, Scalar
+
+
+# Said once a process, to users who did not choose torch's CSR; what of it is used here is tested here.
+warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state", UserWarning)
 
 
 class Matrix(ABC):

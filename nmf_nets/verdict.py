@@ -24,6 +24,7 @@ from nmf_nets.metrics.relative_gap import relative_gap
 from nmf_nets.metrics.svd_excess import svd_error
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.part import part_name
+from nmf_nets.run_directory import peak_memory
 from nmf_nets.updates.base import Update
 
 LEAST_SECONDS = 0.5
@@ -46,7 +47,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Summary:
-    """summary.json; values are of the divergence. `gap` is divergence_value / min(classical_value, sklearn_value) − 1."""
+    """summary.json; values are of the divergence. `gap` is divergence_value / min(classical_value, sklearn_value) − 1.
+
+    peak_memory: bytes that the process held at most until the end of training, all imports included.
+    """
 
     divergence: str
     encoder: str
@@ -64,6 +68,7 @@ class Summary:
     kkt_residual: float
     dead_components: int
     seconds: float
+    peak_memory: int
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,7 @@ def judge(
     Held-out rows are the test rows, or the validation rows where there are none. Solvers have no codes for those of
     their own and get exact ones on their W.
     """
+    memory = peak_memory()
     divergence, X, exact = net.divergence, data.training, Exact(None, update)
     net_cpu = net.to("cpu")
     own = net_cpu.own_factors(X)
@@ -155,6 +161,7 @@ def judge(
         kkt_residual=kkt_residual(X, own, divergence),
         dead_components=dead_components(own),
         seconds=seconds,
+        peak_memory=memory,
     )
     return Verdict(lines + held_lines, summary)
 

@@ -86,10 +86,11 @@ def _read_npz(path: Path) -> Any:
 
 def _read_table(separator: str) -> Callable[[Path], pd.DataFrame]:
     def read_table(path: Path) -> pd.DataFrame:
-        frame = pd.read_csv(path, sep=separator)
-        if all(_is_number(str(name)) for name in frame.columns):  # a first line of numbers is data
-            return pd.read_csv(path, sep=separator, header=None)
-        return frame
+        first = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str).iloc[0].tolist()
+        counted = [str(j) for j in range(len(first) + 1)]
+        # A first line of numbers is data, unless it counts the columns, as pandas does for frames without names.
+        is_data = all(_is_number(cell) for cell in first) and first not in (counted[:-1], counted[1:])
+        return pd.read_csv(path, sep=separator, header=None if is_data else 0)
 
     return read_table
 
@@ -110,6 +111,11 @@ def _numbers(frame: pd.DataFrame, path: Path, index_column: str | None) -> tuple
             shown = ", ".join(map(str, frame.columns[:5]))
             raise Refusal(f"data.index_column is {index_column!r}, but the columns of {path} are {shown}, …")
         frame = frame.drop(columns=index_column)
+    if str(frame.columns[0]) == "Unnamed: 0":
+        raise Refusal(
+            f"{path} has a first column without a name, as pandas writes for row numbers; drop it, or set "
+            "data.index_column='Unnamed: 0'."
+        )
     for name in frame.columns:
         column = frame[name]
         if column.dtype.kind in "biuf":
@@ -125,9 +131,9 @@ def _numbers(frame: pd.DataFrame, path: Path, index_column: str | None) -> tuple
     return frame.to_numpy(dtype=float), tuple(frame.columns) if named else None
 
 
-def _is_number(text: str) -> bool:
+def _is_number(text: object) -> bool:
+    """Whether the cell of a table says a number; an empty one, which pandas gives as a float, does not."""
     try:
-        float(text)
+        return isinstance(text, str) and float(text) is not None
     except ValueError:
         return False
-    return True

@@ -35,10 +35,11 @@ def draw_curves(measured: Sequence[Mapping[str, Any]], best: Mapping[str, float]
     codes.set(ylabel="own codes above exact codes")
     for axes in (loss, codes):
         top = max(2 * axes.dataLim.y1, 10 * LEAST_GAP)
-        axes.set(xlabel="steps", xscale="symlog", xlim=(0, max(1, axes.dataLim.x1)))
-        axes.set(yscale="log", ylim=(LEAST_GAP / 2, top))
+        axes.set(xlabel="steps", xlim=(0, max(1, axes.dataLim.x1)), ylim=(LEAST_GAP / 2, top))
+        axes.set(xscale="symlog", yscale="log")
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.legend(fontsize=8, frameon=False)
+        if axes.lines:
+            axes.legend(fontsize=8, frameon=False)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from nmf_nets.plots.components import MOST, draw_components
+from nmf_nets.plots.curves import draw_curves
+
+
+def pixels(figure):
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
+
+
+@pytest.mark.parametrize(("shape", "image"), [((16, 64), (8, 8)), ((5, 96), None), ((1, 1), None), ((3, 6), (2, 3))])
+def test_every_component_has_a_panel_with_something_in_it(shape, image):
+    figure = draw_components(torch.rand(shape, generator=torch.Generator().manual_seed(0)), image)
+    drawn = [axes for axes in figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in drawn] == [str(k) for k in range(shape[0])]
+    assert pixels(figure).std() > 1
+    if image:
+        assert drawn[0].images[0].get_array().shape == image
+
+
+def test_no_more_than_can_be_seen_and_it_is_said():
+    figure = draw_components(torch.rand(MOST + 5, 4))
+    assert len([axes for axes in figure.axes if axes.get_title()]) == MOST
+    assert f"first {MOST} of {MOST + 5}" in figure.get_suptitle()
+
+
+def test_dead_components_are_drawn_as_nothing():
+    assert pixels(draw_components(torch.zeros(2, 4), (2, 2))).shape
+
+
+MEASURED = [
+    {"step": step, "training/divergence": 12.0 / (step + 1) + 10, "training/exact_codes": 10 + 9.0 / (step + 1)}
+    | {"training/code_gap": 0.1 / (step + 1), "validation/code_gap": 0.0, "seconds": step}
+    for step in range(5)
+]
+
+
+@pytest.mark.parametrize("measured", [MEASURED, MEASURED[:1], [], [{"step": 0, "least_share": 0.1}]])
+@pytest.mark.parametrize("best", [{"classical": 10.0, "scikit-learn": 11.0}, {"classical": 0.0, "scikit-learn": 0.0}])
+def test_curves_can_be_drawn_of_any_run(measured, best):
+    figure = draw_curves(measured, best)
+    loss, codes = figure.axes
+    assert pixels(figure).std() > 1
+    assert len(loss.lines) == 2 * bool(measured and "training/divergence" in measured[0]) + len(best)
+    for axes in (loss, codes):
+        assert axes.get_yscale() == "log"
+
+
+def test_the_classical_value_is_where_the_gap_ends():
+    loss = draw_curves(MEASURED, {"classical": 10.0, "scikit-learn": 11.0}).axes[0]
+    own = loss.lines[0].get_ydata()
+    assert own[0] == pytest.approx(1.2)
+    assert loss.lines[3].get_ydata()[0] == pytest.approx(0.1)
