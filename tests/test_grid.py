@@ -9,7 +9,9 @@ def test_the_grid_starts_at_one_never_repeats_and_grows(growth):
     numbers = [number for number in range(1, 2000) if number in grid]
     assert numbers[0] == 1
     steps = [after / before for before, after in zip(numbers, numbers[1:], strict=False)]
-    assert all(after <= before * growth or after == before + 1 for before, after in zip(numbers, numbers[1:], strict=False))
+    assert all(
+        after <= before * growth or after == before + 1 for before, after in zip(numbers, numbers[1:], strict=False)
+    )
     assert len(numbers) == (1999 if growth == 1 else len(set(numbers)))
     assert growth == 1 or steps[-1] == pytest.approx(growth, rel=0.01)
 

@@ -16,7 +16,13 @@ NETS = {
     "multiplicative": ["encoder=table", "optimizer=multiplicative"],
     "Adam": ["encoder=table", "optimizer=adam"],
 }
-COMMON = ["logger=none", "threads=1", "data.batch_size=300", "trainer.max_epochs=120", "callbacks.checkpoint.every_n_steps=7"]
+COMMON = [
+    "logger=none",
+    "threads=1",
+    "data.batch_size=300",
+    "trainer.max_epochs=120",
+    "callbacks.checkpoint.every_n_steps=7",
+]
 
 
 @pytest.fixture
@@ -109,5 +115,7 @@ def test_metrics_that_were_cut_off_in_mid_line_are_mended(train, command, tmp_pa
     metrics.write_text(before + '{"step": 99, "train')
     assert command("resume=run", "trainer.max_epochs=6").code == 0
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
-    assert [line["step"] for line in lines][: len(before.splitlines())] == [json.loads(s)["step"] for s in before.splitlines()]
+    assert [line["step"] for line in lines][: len(before.splitlines())] == [
+        json.loads(s)["step"] for s in before.splitlines()
+    ]
     assert lines[-1]["step"] == 6

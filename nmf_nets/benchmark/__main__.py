@@ -1,6 +1,7 @@
 """The program that compares: `python -m nmf_nets.benchmark`, `nmf-benchmark`."""
 
 import logging
+import math
 from dataclasses import asdict, dataclass
 
 import pandas as pd
@@ -92,7 +93,9 @@ def _compare(config: DictConfig) -> list[Record]:
                 progress.update(task, description=f"{part_name(contest.divergence)}, seed {seed}, {name}")
                 if seed == 0:  # once unrecorded, which compiles its kernels
                     Recorder(X, contest.divergence, Budget(0.0)).record(name, method, start, seed)
-                recorder = Recorder(X, contest.divergence, Budget(config.seconds, config.iterations), config.growth)
+                recorder = Recorder(
+                    X, contest.divergence, Budget(config.seconds, config.iterations or math.inf), config.growth
+                )
                 records += recorder.record(name, method, start, seed)[0]
                 progress.advance(task)
     return records

@@ -1,5 +1,6 @@
 """The one clock and the one evaluator of a comparison."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Budget:
     """A run ends after the first iteration that reaches either bound."""
 
     seconds: float
-    iterations: int | None = None
+    iterations: float = math.inf
 
 
 class Recorder:
@@ -66,7 +67,7 @@ class Recorder:
         def observe(factors: Callable[[], Factorization], iteration: int) -> bool:
             nonlocal spent, last, since
             spent += self.clock() - since
-            going = spent < self.budget.seconds and iteration != self.budget.iterations
+            going = spent < self.budget.seconds and iteration < self.budget.iterations
             if not going or self._due(grid, iteration, records):
                 last = factors().detach().clone()
                 records.append(self._measure(name, seed, iteration, spent, last))

@@ -24,9 +24,10 @@ class DeadComponentMonitor(Monitor):
         shares = component_shares(net.own_factors(data.training.to(net.device)))
         dead = {int(k) for k in torch.nonzero(shares <= DEAD / len(shares))}
         died = sorted(dead - self.dead)
-        if died and trainer.global_step > 0 and trainer.is_global_zero:
-            log.warning(
-                f"components {died} explain nothing after {trainer.global_step} steps; try another init or seed."
-            )
-        self.dead = dead
+        if trainer.global_step > 0:  # before training, codes of a start are nobody's fault
+            self.dead = dead
+            if died and trainer.is_global_zero:
+                log.warning(
+                    f"components {died} explain nothing after {trainer.global_step} steps; try another init or seed."
+                )
         return {"least_share": float(shares.min())}

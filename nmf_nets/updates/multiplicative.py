@@ -38,6 +38,6 @@ class Multiplicative(Update):
             if repeats > 1:
                 moved = torch.linalg.vector_norm(new - H, dim=1, keepdim=True)
                 first = moved if first is None else first
-                going = going & (moved > progress * first)
+                going = moved > progress * first
             H = new
         return H

@@ -11,7 +11,9 @@ from nmf_nets.factorization import Factorization
 START = Factorization(torch.rand(6, 3, dtype=torch.float64) + 0.1, torch.rand(3, 5, dtype=torch.float64) + 0.1)
 
 
-@pytest.mark.parametrize("constraint", [Projected(), Softplus(), Square(), Exponential()], ids=lambda c: type(c).__name__)
+@pytest.mark.parametrize(
+    "constraint", [Projected(), Softplus(), Square(), Exponential()], ids=lambda c: type(c).__name__
+)
 def test_the_decoder_keeps_w_and_makes_h_w(constraint):
     decoder = Linear(START, constraint)
     torch.testing.assert_close(decoder.W, START.W)

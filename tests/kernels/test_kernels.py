@@ -100,6 +100,15 @@ def test_a_row_stops_by_itself_whatever_the_others_do(kernel, twin):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("kernel", KERNELS)
+def test_in_single_precision_thousands_of_sweeps_end_at_the_codes_of_double_precision(kernel, kind):
+    X, H, W = problem()
+    exact = swept(kernel, matrix(X, kind), H, W, 3000, 0.0)
+    X, H, W = (M.float() for M in (X, H, W))
+    assert gap(swept(kernel, matrix(X, kind), H, W, 3000, 0.0).double(), exact) < 1e-5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_inputs_are_left_as_they_are(kernel, kind):
     X, H, W = problem()
     X = matrix(X, kind)
@@ -172,6 +181,22 @@ print(torch.get_num_threads())
 def test_the_first_compiled_call_of_a_process_leaves_the_threads_of_torch_as_they_are():
     done = subprocess.run([sys.executable, "-c", FIRST_CALL], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
+
+
+@pytest.mark.parametrize(
+    ("h", "expected"),
+    [
+        (0.5, 0.75),  # a = 0.25, uphill of nothing: g < 0
+        (1.5, 0.75),  # a = −0.75, μ |a| = 0.5: as it is
+        (1.8, 1.0),  # a = −1.44, μ |a| = 0.8: damped to −0.8
+        (3.0, 1.5),  # a = −6, cut to −3, μ |a| = 1: damped to −1.5
+    ],
+)
+@pytest.mark.parametrize("twin", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_newton_step_on_one_number_is_damped_where_it_is_long(kind, twin, h, expected):
+    one = torch.ones(1, 1, dtype=torch.float64)
+    assert float(swept("newton", matrix(one, kind), h * one, one, 1, 0.0, twin)) == pytest.approx(expected, rel=1e-14)
 
 
 @pytest.mark.parametrize("twin", [False, True])

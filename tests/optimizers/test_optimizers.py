@@ -39,6 +39,7 @@ from nmf_nets.updates import multiplicative as update_room
 from nmf_nets.updates.base import Update
 from nmf_nets.updates.hals import HALS
 from nmf_nets.updates.scalar_newton import ScalarNewton
+from nmf_nets.weight import weights_of
 
 CONSTRAINTS = [Projected(), Square(), Softplus(), Exponential()]
 every_constraint = pytest.mark.parametrize("constraint", CONSTRAINTS, ids=lambda part: type(part).__name__)
@@ -181,17 +182,29 @@ def test_multiplicative_steps_of_a_linear_encoder_never_raise_the_divergence(div
 
 @pytest.mark.parametrize("divergence", [Frobenius(), KullbackLeibler()], ids=lambda part: type(part).__name__)
 @pytest.mark.parametrize("encoder", ["table", "linear", "mlp", "unrolled"])
+@pytest.mark.parametrize("optimizer", ["adam", "block"])
 @every_constraint
-def test_adam_keeps_weights_non_negative_and_lowers_the_divergence(constraint, encoder, divergence):
+def test_training_keeps_weights_non_negative_and_lowers_the_divergence(constraint, optimizer, encoder, divergence):
     X = as_matrix(data())
-    net, optimizer = make(encoder, "adam", divergence, start_of(X), constraint)
+    net, step = make(encoder, optimizer, divergence, start_of(X), constraint)
     before = float(divergence.total(X, factors_of(net, X)))
     for _ in range(200):
-        train(net, optimizer, ResidentLoader(X), range(1))
-        assert (net.decoder.W >= 0).all()
-        assert encoder != "linear" or (net.encoder.A.value >= 0).all()
-        assert encoder != "table" or (net.encoder.codes.value >= 0).all()
+        train(net, step, ResidentLoader(X), range(1))
+        for weight in (*weights_of(net.encoder), *weights_of(net.decoder)):
+            assert (weight.value >= 0).all()
     assert float(divergence.total(X, factors_of(net, X))) < 0.95 * before
+
+
+def test_the_first_step_of_adam_is_its_rate_for_every_weight():
+    X = as_matrix(data())
+    net, step = make("table", "adam", Frobenius(), start_of(X))
+    thetas = [net.encoder.codes.theta, net.decoder.weight.theta]
+    before = [theta.detach().clone() for theta in thetas]
+    train(net, step, ResidentLoader(X), range(1))
+    for theta, old in zip(thetas, before, strict=True):
+        free = theta.detach() > 0
+        assert free.any()
+        assert torch.quantile((theta.detach() - old)[free].abs(), 0.01) > 0.03 * (1 - 1e-4)
 
 
 def test_adam_reaches_zeros_by_projection_and_leaves_them_again():

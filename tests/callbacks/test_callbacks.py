@@ -1,0 +1,159 @@
+import logging
+
+import pytest
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.loggers import Logger
+
+from nmf_nets.callbacks.checkpoint import Checkpoint
+from nmf_nets.callbacks.component_pictures import ComponentPictures
+from nmf_nets.callbacks.dead_component_monitor import DeadComponentMonitor
+from nmf_nets.callbacks.epoch_progress import EpochProgress
+from nmf_nets.callbacks.gap_monitor import GapMonitor
+from nmf_nets.callbacks.stopwatch import Stopwatch
+from nmf_nets.data.digits import Digits
+from nmf_nets.encoders.exact import Exact
+from nmf_nets.encoders.table import Table
+from nmf_nets.encoders.unrolled import Unrolled
+from nmf_nets.constraints.projected import Projected
+from nmf_nets.factorization import Factorization
+from nmf_nets.inits.random import random
+from nmf_nets.modules.frobenius import FrobeniusNMF
+from nmf_nets.updates.hals import HALS
+
+
+class Memory(Logger):
+    name, version = "memory", "0"
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def log_hyperparams(self, *args, **kwargs):
+        pass
+
+    def log_metrics(self, metrics, step=None):
+        self.seen.append((step, metrics))
+
+
+@pytest.fixture
+def data():
+    module = Digits()
+    module.setup()
+    return module
+
+
+def fit(data, callbacks, epochs=6, encoder=None, start=None):
+    start = start or random(data.training, 4, torch.Generator().manual_seed(0))
+    net = FrobeniusNMF(start, encoder=encoder(start) if encoder else None)
+    logger = Memory()
+    trainer = Trainer(
+        max_epochs=epochs,
+        logger=logger,
+        callbacks=callbacks,
+        accelerator="cpu",
+        log_every_n_steps=1,
+        enable_progress_bar=any(isinstance(callback, EpochProgress) for callback in callbacks),
+        enable_model_summary=False,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+    )
+    trainer.fit(net, datamodule=data)
+    return net, trainer, logger
+
+
+def test_the_gap_is_that_of_own_codes_above_exact_ones(data):
+    encoder = lambda start: Unrolled(start, HALS(), steps=1, warm=0)  # noqa: E731
+    net, trainer, logger = fit(data, [Stopwatch(), GapMonitor(HALS(), growth=2.0)], encoder=encoder)
+    step, last = logger.seen[-1]
+    assert step == 6
+    assert [s for s, _ in logger.seen] == [0, 1, 2, 4, 6]
+    for part, X in (("training", data.training), ("validation", data.validation)):
+        own = net.factorize(X)
+        exact = Factorization(Exact(None, HALS())(X, own.W), own.W)
+        values = [float(net.divergence.total(X, factors)) for factors in (own, exact)]
+        assert last[f"{part}/divergence"] == pytest.approx(values[0])
+        assert last[f"{part}/exact_codes"] == pytest.approx(values[1])
+        assert last[f"{part}/code_gap"] == pytest.approx(values[0] / values[1] - 1)
+        assert last[f"{part}/code_gap"] > 1e-4, "one sweep is not enough for an exact code"
+    assert 0 < last["seconds"] < 60
+    assert float(trainer.callback_metrics["training/divergence"]) == pytest.approx(
+        logger.seen[-2][1]["training/divergence"]
+    )
+
+
+def test_watching_changes_nothing(data):
+    watched, *_ = fit(data, [Stopwatch(), GapMonitor(HALS(), growth=1.0), DeadComponentMonitor(1.0)])
+    alone, *_ = fit(data, [])
+    assert torch.equal(watched.decoder.W, alone.decoder.W)
+
+
+def test_a_table_is_measured_on_its_training_rows_alone(data):
+    _, _, logger = fit(data, [GapMonitor(HALS())], encoder=lambda start: Table(start, Projected()))
+    assert "training/code_gap" in logger.seen[-1][1]
+    assert not any(key.startswith("validation") for key in logger.seen[-1][1])
+
+
+def test_lightnings_early_stopping_can_watch_what_is_measured(data):
+    stopping = EarlyStopping("training/divergence", patience=0, min_delta=1e9, check_on_train_epoch_end=True)
+    _, trainer, _ = fit(data, [GapMonitor(HALS(), growth=1.0), stopping], epochs=50)
+    assert trainer.current_epoch < 5
+
+
+class Sleeper(Callback):
+    def on_train_batch_end(self, *args):
+        import time
+
+        time.sleep(0.05)
+
+
+def test_the_stopwatch_runs_in_steps_alone(data):
+    watch = Stopwatch()
+    fit(data, [watch, Sleeper()], epochs=5)
+    assert 0 < watch.seconds < 0.2
+
+
+def test_dead_components_are_warned_of_once_by_number(data, caplog):
+    start = random(data.training, 4, torch.Generator().manual_seed(0))
+    start.W[2] = 0
+    start.H[:, 2] = 0
+    with caplog.at_level(logging.WARNING):
+        _, _, logger = fit(data, [DeadComponentMonitor(1.0)], start=start)
+    assert [record.message for record in caplog.records] == [
+        "components [2] explain nothing after 1 steps; try another init or seed."
+    ]
+    assert logger.seen[-1][1]["least_share"] == 0
+
+
+def test_components_are_drawn(data, tmp_path):
+    fit(data, [ComponentPictures(str(tmp_path / "components.png"))], epochs=1)
+    assert (tmp_path / "components.png").stat().st_size > 2000
+
+
+def test_checkpoints_appear_whole_and_at_the_end(data, tmp_path):
+    path = tmp_path / "deep" / "last.ckpt"
+    net, *_ = fit(data, [Checkpoint(str(path), every_n_steps=4)], epochs=6)
+    saved = torch.load(path, weights_only=True)
+    assert saved["global_step"] == 6
+    assert torch.equal(saved["state_dict"]["decoder.weight.theta"], net.decoder.weight.theta)
+    assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
+
+
+def test_an_exception_in_a_step_leaves_the_last_good_checkpoint(data, tmp_path):
+    class Failing(Callback):
+        def on_train_batch_start(self, trainer, *args):
+            if trainer.global_step == 5:
+                raise RuntimeError("in mid step")
+
+    path = tmp_path / "last.ckpt"
+    with pytest.raises(RuntimeError, match="in mid step"):
+        fit(data, [Checkpoint(str(path), every_n_steps=4), Failing()], epochs=6)
+    assert torch.load(path, weights_only=True)["global_step"] == 4
+
+
+def test_the_bar_shows_loss_and_gap(data, capsys):
+    fit(data, [GapMonitor(HALS(), growth=1.0), EpochProgress()], epochs=3)
+    shown = capsys.readouterr().err
+    assert "3/3" in shown
+    assert "gap to exact codes" in shown
+    assert "%" in shown
