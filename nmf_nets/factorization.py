@@ -1,6 +1,7 @@
 """The value that nets and solvers return and that metrics, plots and the benchmark eat."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -22,7 +23,7 @@ class Factorization:
     def reconstruction(self) -> Data:
         return self.H @ self.W
 
-    def to(self, *args: object) -> "Factorization":
+    def to(self, *args: Any) -> "Factorization":
         return Factorization(self.H.to(*args), self.W.to(*args))
 
     def detach(self) -> "Factorization":

@@ -15,7 +15,6 @@ from torch import Tensor
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import PerSample, Rows, Scalar
 
-
 # Said once a process, to users who did not choose torch's CSR; what of it is used here is tested here.
 warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state", UserWarning)
 
@@ -122,14 +121,18 @@ class DenseMatrix(Matrix):
 
     def __init__(self, values: Tensor):
         self.values = values
+        self._transpose: DenseMatrix | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
         return self.values.shape[0], self.values.shape[1]
 
-    @cached_property
+    @property
     def T(self) -> "DenseMatrix":
-        return DenseMatrix(self.values.T)
+        if self._transpose is None:
+            self._transpose = DenseMatrix(self.values.T)
+            self._transpose._transpose = self
+        return self._transpose
 
     def __matmul__(self, D: Tensor) -> Tensor:
         return self.values @ D
@@ -322,7 +325,7 @@ def _sparse(X: Any, dtype: torch.dtype | None) -> SparseMatrix:
     target = _target_dtype(X.dtype, dtype)
     if X.format in ("lil", "dok"):  # these convert entry by entry; the others cast at once
         X = X.tocoo()
-    csr = scipy.sparse.csr_array(_cast(X, target))
+    csr: Any = scipy.sparse.csr_array(_cast(X, target))
     if not csr.has_canonical_format or not csr.data.all():
         csr = csr.copy()
         csr.sum_duplicates()

@@ -8,7 +8,8 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from nmf_nets.refusal import Refusal
@@ -40,7 +41,7 @@ def run_program(config_name: str, job: Callable[[DictConfig], Any]) -> None:
             if not isinstance(refusal, Refusal):
                 raise
             refused = True
-            number = OmegaConf.select(HydraConfig.get(), "job.num")
+            number = HydraConfig.get().job.num if HydraConfig.get().mode == RunMode.MULTIRUN else None
             print(f"{'refused' if number is None else f'job {number} refused'}: {refusal}", file=sys.stderr)  # noqa: T201
             return float("nan")
         except SIGTERMException:

@@ -1,12 +1,17 @@
 """The singular value decomposition: the floor under every Frobenius error, and a start."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy.sparse.linalg
 import torch
 
 from nmf_nets.matrix import Matrix
+
+# scipy types them as if they took no functions and returned nothing.
+LinearOperator: Any = scipy.sparse.linalg.LinearOperator
+svds: Any = scipy.sparse.linalg.svds
 
 SMALL = 2000
 """Up to so many rows or columns the whole decomposition of a dense matrix is quicker than an iterative one."""
@@ -33,8 +38,8 @@ def truncated_svd(X: Matrix, n_components: int) -> tuple[torch.Tensor, torch.Ten
     # without a seed: hence unit scale, and 1.1, whose rounding leaves no product exact.
     scale *= 1.1
     A, At = _product(X, scale), _product(X.T, scale)
-    operator = scipy.sparse.linalg.LinearOperator(X.shape, dtype=np.float64, matvec=A, rmatvec=At, matmat=A, rmatmat=At)
-    U, s, Vt = scipy.sparse.linalg.svds(operator, k, v0=np.random.default_rng(0).random(side))
+    operator = LinearOperator(X.shape, dtype=np.float64, matvec=A, rmatvec=At, matmat=A, rmatmat=At)
+    U, s, Vt = svds(operator, k, v0=np.random.default_rng(0).random(side))
     order = np.argsort(-s)
     return torch.from_numpy(U[:, order]), torch.from_numpy(s[order] * scale), torch.from_numpy(Vt[order])
 

@@ -90,7 +90,7 @@ class Verdict:
         about = self.summary
         table = Table(
             title=f"{about.divergence}, encoder {about.encoder}, {about.n_components} components",
-            caption=f"gap: above the best classical value. Classical solvers: from the same start, for the same seconds; "
+            caption="gap: above the best classical value. Classical solvers: from the same start, for as long; "
             f"held-out rows coded exactly on their W. No {about.n_components} components have a training error below "
             f"{about.svd_error:.4f}, that of the truncated SVD.",
             box=box.SIMPLE_HEAD,

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from nmf_nets.grid import GeometricGrid
@@ -8,10 +10,8 @@ def test_the_grid_starts_at_one_never_repeats_and_grows(growth):
     grid = GeometricGrid(growth)
     numbers = [number for number in range(1, 2000) if number in grid]
     assert numbers[0] == 1
-    steps = [after / before for before, after in zip(numbers, numbers[1:], strict=False)]
-    assert all(
-        after <= before * growth or after == before + 1 for before, after in zip(numbers, numbers[1:], strict=False)
-    )
+    steps = [after / before for before, after in pairwise(numbers)]
+    assert all(after <= before * growth or after == before + 1 for before, after in pairwise(numbers))
     assert len(numbers) == (1999 if growth == 1 else len(set(numbers)))
     assert growth == 1 or steps[-1] == pytest.approx(growth, rel=0.01)
 

@@ -37,9 +37,8 @@ class ScikitLearn(Method):
         iteration, going = 0, True
         while going:
             chunk = max(1, iteration // 4)
-            model = NMF(
-                start.n_components, init="custom", solver=self.solver, beta_loss=divergence.beta, tol=0, max_iter=chunk
-            )
+            options: dict[str, Any] = {"init": "custom", "beta_loss": divergence.beta, "tol": 0, "max_iter": chunk}
+            model: Any = NMF(start.n_components, solver=self.solver, **options)  # pyright: ignore[reportArgumentType]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 H = model.fit_transform(data, W=H, H=W)

@@ -10,5 +10,5 @@ class Digits(MatrixDataModule):
     """1,797 images of 8 × 8 pixels with values from 0 to 16."""
 
     def load(self) -> Dataset:
-        images = load_digits()
-        return Dataset(as_matrix(images.data, self.dtype), image_shape=(8, 8))
+        images, _ = load_digits(return_X_y=True)
+        return Dataset(as_matrix(images, self.dtype), image_shape=(8, 8))

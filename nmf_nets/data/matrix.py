@@ -116,17 +116,17 @@ def _numbers(frame: pd.DataFrame, path: Path, index_column: str | None) -> tuple
             f"{path} has a first column without a name, as pandas writes for row numbers; drop it, or set "
             "data.index_column='Unnamed: 0'."
         )
-    for name in frame.columns:
-        column = frame[name]
-        if column.dtype.kind in "biuf":
-            continue
-        text = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
-        if len(text):
-            raise Refusal(
-                f"{path} must hold numbers, but column {name!r} has {str(text.iloc[0])!r} in row {text.index[0] + 1}"
-                f"; remove or encode it, or set data.index_column={name} if it names the samples."
-            )
-        frame = frame.assign(**{name: pd.to_numeric(column)})
+    odd = frame.select_dtypes(exclude=["number", "bool"])
+    numbers = odd.apply(pd.to_numeric, errors="coerce")
+    text = np.argwhere((numbers.isna() & odd.notna()).to_numpy())
+    if len(text):
+        i, j = text[0]
+        name = odd.columns[j]
+        raise Refusal(
+            f"{path} must hold numbers, but column {name!r} has {str(odd.iloc[i, j])!r} in row {i + 1}"
+            f"; remove or encode it, or set data.index_column={name} if it names the samples."
+        )
+    frame = frame.assign(**{str(name): numbers[name] for name in numbers})
     named = all(isinstance(name, str) for name in frame.columns)
     return frame.to_numpy(dtype=float), tuple(frame.columns) if named else None
 

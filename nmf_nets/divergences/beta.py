@@ -36,4 +36,5 @@ class Beta(Divergence):
 
 def beta_divergence(beta: float | int) -> Divergence:
     """The divergence of this β: the three members with forms of their own for 0, 1 and 2."""
-    return {0: ItakuraSaito, 1: KullbackLeibler, 2: Frobenius}.get(beta, lambda: Beta(beta))()
+    members = {0.0: ItakuraSaito, 1.0: KullbackLeibler, 2.0: Frobenius}
+    return members[beta]() if beta in members else Beta(beta)

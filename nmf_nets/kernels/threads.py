@@ -2,6 +2,7 @@
 
 import numba
 import torch
+from numba.core import config
 
 WORTH_A_THREAD = 200_000
 """Multiplications; waking a thread costs about as much, and far more on a busy machine."""
@@ -10,6 +11,7 @@ WORTH_A_THREAD = 200_000
 def use_threads(work: int) -> None:
     """Up to as many threads as torch uses, one for each so much work."""
     most = torch.get_num_threads()
-    numba.set_num_threads(max(1, min(most, numba.config.NUMBA_NUM_THREADS, work // WORTH_A_THREAD)))
+    there_are: int = config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
+    numba.set_num_threads(max(1, min(most, there_are, work // WORTH_A_THREAD)))
     if torch.get_num_threads() != most:  # numba, at its first call, sets the OpenMP count that torch reads
         torch.set_num_threads(most)

@@ -19,7 +19,7 @@ class ProjectedAdam(torch.optim.Adam):
     def __init__(
         self, encoder: Encoder, decoder: Decoder, lr: float, net_lr: float, betas: tuple[float, float] = (0.9, 0.999)
     ):
-        super().__init__(parameter_groups(encoder, decoder, lr, net_lr), betas=tuple(betas), eps=EPS)
+        super().__init__(parameter_groups(encoder, decoder, lr, net_lr), betas=(betas[0], betas[1]), eps=EPS)
         self._parts = (encoder, decoder)
 
     def step(self, closure: Callable[[], Objective]) -> Objective:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -1,12 +1,12 @@
 """Hierarchical alternating least squares: coordinate descent on the Gram matrices."""
 
+from nmf_nets.cold_start import least_squares_codes
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.kernels.hals import hals_sweeps
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components
 from nmf_nets.updates.base import Update
-from nmf_nets.updates.least_squares import least_squares_codes
 
 
 class HALS(Update):

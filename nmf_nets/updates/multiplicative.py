@@ -2,11 +2,11 @@
 
 import torch
 
+from nmf_nets.cold_start import lifted_codes
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components
 from nmf_nets.updates.base import Update
-from nmf_nets.updates.least_squares import lifted_codes
 
 
 def multiplied(M: torch.Tensor, P: torch.Tensor, N: torch.Tensor, exponent: float) -> torch.Tensor:

@@ -1,12 +1,12 @@
 """Damped Newton steps for the Kullback–Leibler divergence."""
 
+from nmf_nets.cold_start import lifted_codes
 from nmf_nets.divergences.base import Divergence, floor
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.kernels.scalar_newton import newton_sweeps
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components
 from nmf_nets.updates.base import Update
-from nmf_nets.updates.least_squares import lifted_codes
 
 
 class ScalarNewton(Update):

@@ -1,5 +1,6 @@
 import math
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,7 @@ def test_every_method_descends_from_the_start_which_stays_as_it_is(name):
     assert records[-1].value < 0.5 * float(divergence.total(X, START))
     assert records[-1].value == pytest.approx(float(divergence.total(X, factors)))
     assert [r.iteration for r in records] == sorted({r.iteration for r in records})
-    assert all(a.seconds <= b.seconds for a, b in zip(records, records[1:], strict=False))
+    assert all(a.seconds <= b.seconds for a, b in pairwise(records))
 
 
 class Spy(Method):
@@ -167,7 +168,7 @@ def test_measuring_is_off_the_clock_and_working_is_on_it():
 @pytest.mark.parametrize("solver", ["cd", "mu"])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_one_continued_run_of_scikit_learn_is_bitwise_its_runs_of_growing_length(solver, sparse):
-    data = scipy.sparse.csr_array(np.where(ARRAY > np.median(ARRAY), ARRAY, 0)) if sparse else ARRAY
+    data = scipy.sparse.csr_array(np.where(np.median(ARRAY) < ARRAY, ARRAY, 0)) if sparse else ARRAY
     seen = {}
 
     def observe(factors, iteration):

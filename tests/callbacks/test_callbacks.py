@@ -12,11 +12,11 @@ from nmf_nets.callbacks.dead_component_monitor import DeadComponentMonitor
 from nmf_nets.callbacks.epoch_progress import EpochProgress
 from nmf_nets.callbacks.gap_monitor import GapMonitor
 from nmf_nets.callbacks.stopwatch import Stopwatch
+from nmf_nets.constraints.projected import Projected
 from nmf_nets.data.digits import Digits
 from nmf_nets.encoders.exact import Exact
 from nmf_nets.encoders.table import Table
 from nmf_nets.encoders.unrolled import Unrolled
-from nmf_nets.constraints.projected import Projected
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
 from nmf_nets.modules.frobenius import FrobeniusNMF

@@ -10,6 +10,7 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
+from nmf_nets.cold_start import least_squares_codes, lifted_codes
 from nmf_nets.constraints.projected import Projected
 from nmf_nets.decoders.linear import Linear as LinearDecoder
 from nmf_nets.divergences.base import Divergence
@@ -34,7 +35,6 @@ from nmf_nets.refusal import Refusal
 from nmf_nets.solver import solve
 from nmf_nets.updates.base import Update
 from nmf_nets.updates.hals import HALS
-from nmf_nets.updates.least_squares import least_squares_codes, lifted_codes
 from nmf_nets.updates.multiplicative import Multiplicative
 from nmf_nets.updates.scalar_newton import ScalarNewton
 
