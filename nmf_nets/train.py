@@ -39,6 +39,10 @@ def train(config: DictConfig) -> float | None:
     """Fits, judges, and leaves all in the run directory; returns the entry of the summary that `metric` names."""
     run = RunDirectory(HydraConfig.get().runtime.output_dir)
     if config.resume is None:
+        if run.config.exists():
+            raise Refusal(
+                f"{run.path} holds a run already; resume={run.path} goes on with it, or choose another directory."
+            )
         run.save_config(config)
     else:
         config = _resumed(run, HydraConfig.get().overrides.task)

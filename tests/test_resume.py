@@ -119,3 +119,12 @@ def test_metrics_that_were_cut_off_in_mid_line_are_mended(train, command, tmp_pa
         json.loads(s)["step"] for s in before.splitlines()
     ]
     assert lines[-1]["step"] == 6
+
+
+def test_a_directory_that_holds_a_run_is_not_written_over(train, tmp_path):
+    assert train("trainer.max_epochs=2").code == 0
+    before = (tmp_path / "run" / "summary.json").read_text()
+    ran = train("trainer.max_epochs=3")
+    assert ran.code == 2
+    assert "holds a run already; resume=" in ran.sentence
+    assert (tmp_path / "run" / "summary.json").read_text() == before

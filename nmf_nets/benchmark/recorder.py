@@ -68,7 +68,7 @@ class Recorder:
             nonlocal spent, last, since
             spent += self.clock() - since
             going = spent < self.budget.seconds and iteration < self.budget.iterations
-            if not going or self._due(grid, iteration, records):
+            if not going or iteration >= grid.after(records[-1].iteration if records else 0):
                 last = factors().detach().clone()
                 records.append(self._measure(name, seed, iteration, spent, last))
             since = self.clock()
@@ -78,11 +78,6 @@ class Recorder:
         since = self.clock()
         method.run(self.X, own, self.divergence, observe)
         return records, last
-
-    @staticmethod
-    def _due(grid: GeometricGrid, iteration: int, records: list[Record]) -> bool:
-        done = records[-1].iteration if records else 0
-        return any(number in grid for number in range(done + 1, iteration + 1))
 
     def _measure(self, name: str, seed: int, iteration: int, seconds: float, factors: Factorization) -> Record:
         X, factors = self.X.to(torch.float64), factors.to(torch.float64)

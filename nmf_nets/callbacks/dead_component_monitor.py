@@ -25,7 +25,7 @@ class DeadComponentMonitor(Monitor):
         dead = {int(k) for k in torch.nonzero(shares <= DEAD / len(shares))}
         died = sorted(dead - self.dead)
         if trainer.global_step > 0:  # before training, codes of a start are nobody's fault
-            self.dead = dead
+            self.dead |= dead
             if died and trainer.is_global_zero:
                 log.warning(
                     f"components {died} explain nothing after {trainer.global_step} steps; try another init or seed."

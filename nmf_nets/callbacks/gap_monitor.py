@@ -26,7 +26,7 @@ class GapMonitor(Monitor):
 
     def __init__(self, update: Update, growth: float = 1.25):
         super().__init__(growth)
-        self.exact = Exact(None, update)
+        self.exact = Exact(None, update, tolerance=1e-5, most=300)
 
     def look(self, trainer: Trainer, net: NonNegativeAutoencoder, data: MatrixDataModule) -> dict[str, float]:
         X = data.training.to(net.device)

@@ -32,7 +32,9 @@ class Multiplicative(Update):
         H = lifted_codes(X, W) if H is None else H
         first: torch.Tensor | None = None
         going = torch.ones_like(H[:, :1], dtype=torch.bool)
-        for _ in range(repeats):
+        for repeat in range(repeats):
+            if repeat % 20 == 19 and not bool(going.any()):  # seldom, as it waits for the device
+                break
             new = multiplied(H, *self.divergence.split_gradient(X, H, W), self.divergence.exponent)
             new = torch.where(going, new, H)
             if repeats > 1:
