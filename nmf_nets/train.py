@@ -43,12 +43,10 @@ def train(config: DictConfig) -> float | None:
             raise Refusal(
                 f"{run.path} holds a run already; resume={run.path} goes on with it, or choose another directory."
             )
-        run.save_config(config)
     else:
         config = _resumed(run, HydraConfig.get().overrides.task)
     if config.metric not in SUMMARY:
         raise Refusal(f"metric is {config.metric!r}, but must be an entry of the summary: {', '.join(SUMMARY)}.")
-    run.save_environment()
     _silence_advice()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -106,6 +104,8 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))  # pyright: ignore[reportArgumentType]
     checkpoint = run.checkpoint if run.checkpoint.exists() else None
+    run.save_config(config)
+    run.save_environment()
     run.forget_after(torch.load(checkpoint, weights_only=True)["global_step"] if checkpoint else -1)
     trainer.fit(net, datamodule=data, ckpt_path=checkpoint, weights_only=True)
 
