@@ -1,4 +1,5 @@
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,10 @@ def test_metrics_know_only_factors():
 def test_data_know_no_model():
     known = {other for path in SOURCES if room_of(path) == "data" for other in imports_of(path)}
     assert known <= {"data", "matrix", "loader", "refusal", "shapes"}
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE.parent / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)
+def test_notebooks_define_nothing(path):
+    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    for node in ast.walk(ast.parse("\n".join("".join(cell["source"]) for cell in cells))):
+        assert not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)

@@ -57,7 +57,7 @@ def benchmark(config: DictConfig) -> None:
     run.save_environment()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    console = Console(width=max(Console().width, 140))
+    console = Console(width=max(Console().width, 132))
     with threadpool_limits(config.threads):
         records = _compare(config)
     for table in report.tables(records):

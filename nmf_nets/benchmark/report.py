@@ -43,14 +43,14 @@ def tables(records: Sequence[Record]) -> list[Table]:
         table = Table(
             title=f"{divergence}, {seeds} seeds, least value of all runs {best:.6g}",
             caption="Medians over seeds. Seconds to come within 10, 1 and 0.1 % of the least value of all runs, of the "
-            "seeds that did (how many, if not all).",
+            "seeds that did (how many of how many, if not all).",
             box=box.SIMPLE_HEAD,
             pad_edge=False,
             title_justify="left",
             caption_justify="left",
         )
-        headings = ("method", "gap", "worst gap", "rel. error", "KKT", "dead", "iterations", "seconds")
-        for name in (*headings, *(f"to {target:.1%}" for target in TARGETS)):
+        headings = ("method", "gap", "worst gap", "error", "KKT", "dead", "iterations", "seconds")
+        for name in (*headings, *(f"to {target:.3g}" for target in TARGETS)):
             table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
         for method in dict.fromkeys(name for _, name, _ in runs):
             own = [curve for (_, name, _), curve in runs.items() if name == method]
@@ -75,7 +75,7 @@ def _reached(times: Sequence[float]) -> str:
     reached = [time for time in times if math.isfinite(time)]
     if not reached:
         return "—"
-    return f"{median(reached):.3f}" + (f" ({len(reached)} of {len(times)})" if len(reached) < len(times) else "")
+    return f"{median(reached):.3f}" + (f" ({len(reached)}/{len(times)})" if len(reached) < len(times) else "")
 
 
 def draw(records: Sequence[Record]) -> Figure:
@@ -104,6 +104,8 @@ def draw(records: Sequence[Record]) -> Figure:
             axes.set(xscale="log", yscale="log")
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(5, len(labels)), frameon=False, fontsize=9)
+    shown = {label: line for row in panels for line, label in zip(*row[0].get_legend_handles_labels(), strict=True)}
+    names = [method for method in methods if method in shown]
+    handles = [shown[name] for name in names]
+    figure.legend(handles, names, loc="outside upper center", ncols=min(5, len(names)), frameon=False, fontsize=9)
     return figure

@@ -13,7 +13,7 @@ class Linear(Encoder):
     """H = X A, A ≥ 0 of shape (n_features, n_components).
 
     Not NMF but a restriction of it: X ≈ X A W is convex NMF of Xᵀ, Xᵀ ≈ Wᵀ Aᵀ Xᵀ, and reaches the loss of NMF only if
-    every component has a feature of its own. Expect a gap, on the digits 18 % of the relative error.
+    every component has a feature of its own. Expect a gap.
     A starts at Wᵀ, scaled so that X A has the size of H.
     Source: Ding, Li & Jordan (2010); Egendal et al. (2025).
     """

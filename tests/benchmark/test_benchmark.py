@@ -219,7 +219,7 @@ def test_the_table_says_how_many_seeds_reached_a_target(capsys):
         console.print(table)
     text = console.export_text()
     lines = {line.split()[0]: line for line in text.splitlines() if line.strip()}
-    assert "1.000 (1 of 2)" in lines["never"]
+    assert "1.000 (1/2)" in lines["never"]
     assert lines["slow"].count("200.000") == 3  # its seconds, and to 1 % and 0.1 %
     assert "180.000" not in lines["slow"]
     assert "2 seeds" in text
