@@ -122,6 +122,13 @@ def test_one_row_one_column_and_more_components_than_either(train, tmp_path):
         shutil.rmtree(tmp_path / "run")
 
 
+def test_planted_components_are_found_and_the_run_says_how_well(train):
+    ran = train("data=synthetic", "n_components=8", "data.noise=0.01", "init=nndsvda", "trainer.max_epochs=300")
+    assert ran.code == 0, ran.err
+    assert summary_of(ran)["recovery"] > 0.99
+    assert "mean cosine of" in " ".join(ran.out.split())
+
+
 def test_a_run_returns_the_metric_that_is_asked_for(train):
     ran = train("metric=nonsense")
     assert ran.code == 2

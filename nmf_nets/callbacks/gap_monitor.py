@@ -13,6 +13,7 @@ from nmf_nets.metrics.dead_components import dead_components
 from nmf_nets.metrics.kkt_residual import kkt_residual
 from nmf_nets.metrics.relative_error import relative_error
 from nmf_nets.metrics.relative_gap import relative_gap
+from nmf_nets.metrics.sparseness import hoyer_sparseness
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.updates.base import Update
 
@@ -21,7 +22,7 @@ class GapMonitor(Monitor):
     """Measures D with the encoder's own codes and with exact codes on the same W, on training and validation rows.
 
     Logs training/… and validation/divergence, exact_codes, relative_error and code_gap = divergence / exact_codes − 1,
-    and kkt_residual, dead_components and seconds of training.
+    and kkt_residual, dead_components, sparseness (Hoyer, mean over components) and seconds of training.
     """
 
     def __init__(self, update: Update, growth: float = 1.25):
@@ -34,6 +35,7 @@ class GapMonitor(Monitor):
         measured = self._gap("training", X, own, net.divergence)
         measured["kkt_residual"] = kkt_residual(X, own, net.divergence)
         measured["dead_components"] = dead_components(own)
+        measured["sparseness"] = float(hoyer_sparseness(own.W).mean())
         if data.validation is not None and net.encoder.codes_unseen_rows:
             X = data.validation.to(net.device)
             measured |= self._gap("validation", X, net.factorize(X), net.divergence)

@@ -1,0 +1,32 @@
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+import nmf_nets
+from nmf_nets.program import CONFIGS
+
+README = (Path(nmf_nets.__file__).parent.parent / "README.md").read_text()
+COMMANDS = re.findall(r"^(?:.*&& )?python train\.py ([^#\n]+?)\s*(?:#.*)?$", README, re.MULTILINE)
+
+
+def test_the_python_of_the_readme_runs_as_it_stands():
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(block.replace("max_epochs=500", "max_epochs=5, enable_progress_bar=False, accelerator='cpu'"), names)
+    assert names["factors"].H.shape == (1797, 16)
+    assert names["solution"].n_iter == 500
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) >= 5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_of_the_readme_composes(command):
+    overrides = [word for word in shlex.split(command) if word != "-m" and not word.startswith(("resume", "--"))]
+    first = [re.sub(r"(?<==)([^\[\],]+),.*", r"\1", word) for word in overrides]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        assert compose("train", first).n_components > 0
