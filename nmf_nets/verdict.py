@@ -92,9 +92,9 @@ class Verdict:
     def table(self) -> Table:
         about = self.summary
         notes = [
-            "gap: above the best classical value. Classical solvers: from the same start, for as long; held-out rows coded "
-            "exactly on their W.",
-            f"No {about.n_components} components have a training error below {about.svd_error:.4f}, that of the truncated SVD.",
+            "gap: above the best classical value. Classical solvers: from the same start, for as long; held-out rows",
+            f"coded exactly on their W. No {about.n_components} components have a training error below",
+            f"{about.svd_error:.4f}, that of the truncated SVD.",
         ]
         if about.recovery is not None:
             notes.append(f"The true components were found with a mean cosine of {about.recovery:.4f}.")

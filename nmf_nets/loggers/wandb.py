@@ -24,9 +24,8 @@ def wandb_logger(save_dir: str, project: str, offline: bool | None = None, **ini
         offline = os.environ["WANDB_MODE"] == "offline" if os.environ.get("WANDB_MODE") else not _has_key()
     if offline:
         os.environ["WANDB_SILENT"] = "true"
-        wandb.setup(
-            wandb.Settings(mode="offline", silent=True)
-        )  # or Lightning's call would draw a warning before silence is heard of
+        # What Lightning passes would draw a warning before wandb hears of silence.
+        wandb.setup(wandb.Settings(mode="offline", silent=True))
     return WandbLogger(project=project, save_dir=directory, offline=offline, log_model=False, **init)
 
 
