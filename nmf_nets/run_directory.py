@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -18,6 +17,11 @@ from pytorch_lightning.loggers import Logger
 from safetensors.torch import save
 
 from nmf_nets.factorization import Factorization
+
+try:
+    import resource
+except ImportError:
+    resource = None
 
 SCHEMA = "1"
 PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "wandb", "numpy", "scipy", "scikit-learn", "numba", "nmf-nets")
@@ -85,7 +89,7 @@ class MetricsFile(Logger):
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """The configuration stands in config.yaml."""
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float | torch.Tensor], step: int | None = None) -> None:
         line = {"step": step, "time": time.time(), **{key: float(value) for key, value in metrics.items()}}
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -116,8 +120,10 @@ def environment() -> dict[str, Any]:
     }
 
 
-def peak_memory() -> int:
-    """The most memory that this process has held so far, in bytes."""
+def peak_memory() -> int | None:
+    """The most memory that this process has held so far, in bytes; None where the system does not tell (Windows)."""
+    if resource is None:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 

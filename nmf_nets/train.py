@@ -58,9 +58,9 @@ def train(config: DictConfig) -> float | None:
                 wandb.finish()  # or the next job of a sweep would log into this run
     console = Console(width=max(Console().width, 92))
     console.print(verdict.table())
-    console.print(
-        f"peak memory {verdict.summary.peak_memory / 2**20:.0f} MiB; run directory: {run.path}", soft_wrap=True
-    )
+    if verdict.summary.peak_memory is not None:
+        console.print(f"peak memory: {verdict.summary.peak_memory / 2**20:.0f} MiB")
+    console.print(f"run directory: {run.path}", soft_wrap=True)
     return getattr(verdict.summary, config.metric)
 
 

@@ -71,7 +71,7 @@ class Summary:
     dead_components: int
     recovery: float | None
     seconds: float
-    peak_memory: int
+    peak_memory: int | None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The user's own file."""
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class MatrixFile(MatrixDataModule):
         path: str | None = None,
         index_column: str | None = None,
         transpose: bool = False,
-        image_shape: tuple[int, int] | None = None,
+        image_shape: Sequence[int] | None = None,
         **rows: int | float | str | None,
     ):
         super().__init__(**rows)  # pyright: ignore[reportArgumentType]

@@ -1,6 +1,6 @@
 """An amortised encoder: one forward pass a row, with weights of any sign."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -28,7 +28,7 @@ class MLP(Encoder):
     hidden: width of each hidden layer.
     """
 
-    def __init__(self, start: Factorization, divergence: Divergence, hidden: tuple[int, ...] = (256,), seed: int = 0):
+    def __init__(self, start: Factorization, divergence: Divergence, hidden: Sequence[int] = (256,), seed: int = 0):
         super().__init__()
         self.divergence = divergence
         generator = torch.Generator().manual_seed(seed)

@@ -1,7 +1,5 @@
 """No network at all: a free row of codes for every training row."""
 
-import torch
-
 from nmf_nets.constraints.base import Constraint
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
@@ -29,9 +27,7 @@ class Table(Encoder):
             raise Refusal(
                 "encoder=table has codes for its training rows only; use encoder=exact on the same W for others."
             )
-        n = len(self.codes.theta)
-        whole = len(rows) == n and torch.equal(rows, torch.arange(n, device=rows.device, dtype=rows.dtype))
-        return self.codes.value if whole else self.codes.rows(rows)
+        return self.codes.rows(rows)
 
     def refuse(self, divergence: Divergence) -> None:
         pass

@@ -1,6 +1,6 @@
 """Adam on every weight, and back into the constraints."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -17,7 +17,7 @@ class ProjectedAdam(torch.optim.Adam):
     """
 
     def __init__(
-        self, encoder: Encoder, decoder: Decoder, lr: float, net_lr: float, betas: tuple[float, float] = (0.9, 0.999)
+        self, encoder: Encoder, decoder: Decoder, lr: float, net_lr: float, betas: Sequence[float] = (0.9, 0.999)
     ):
         super().__init__(parameter_groups(encoder, decoder, lr, net_lr), betas=(betas[0], betas[1]), eps=EPS)
         self._parts = (encoder, decoder)
