@@ -9,7 +9,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from nmf_nets.refusal import Refusal
@@ -20,6 +20,8 @@ CONFIGS = PACKAGED if PACKAGED.is_dir() else Path(__file__).parent.parent / "con
 """Inside the package in a wheel, beside it in a checkout."""
 
 REFUSED, STOPPED = 2, 143
+
+OmegaConf.register_new_resolver("either", lambda value, other: other if value is None else value, replace=True)
 
 
 def run_program(config_name: str, job: Callable[[DictConfig], Any]) -> None:

@@ -52,6 +52,12 @@ def test_a_run_leaves_everything_and_says_where(train):
     assert environment["threads"] == torch.get_num_threads()
 
 
+def test_a_run_finds_a_directory_of_its_own(command, tmp_path):
+    for _ in range(2):
+        assert command("logger=none", "trainer.max_epochs=1").code == 0
+    assert len(list((tmp_path / "outputs").glob("*/*/summary.json"))) == 2
+
+
 def test_the_summary_is_complete_and_its_numbers_are_those_of_the_saved_factors(train):
     ran = train("seed=3")
     summary = summary_of(ran)

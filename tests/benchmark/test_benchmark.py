@@ -232,8 +232,9 @@ def test_the_picture_has_a_line_a_seed():
 
 
 def test_the_program_leaves_records_a_picture_and_a_table(command, tmp_path):
-    ran = command("seeds=2", "seconds=0.02", "hydra.run.dir=result", main=benchmark_main)
+    ran = command("seeds=2", "seconds=0.02", main=benchmark_main)
     assert ran.code == 0, ran.err
+    next((tmp_path / "outputs" / "benchmark").glob("*/*")).rename(tmp_path / "result")
     records = pd.read_parquet(tmp_path / "result" / "records.parquet")
     assert set(records["seed"]) == {0, 1}
     assert set(records["divergence"]) == {"frobenius", "kullback_leibler"}
