@@ -53,6 +53,9 @@ def train(config: DictConfig) -> float | None:
     with threadpool_limits(config.threads):
         try:
             verdict = _fit_and_judge(config, run)
+        except SystemExit:  # Ctrl-C or SIGTERM in training
+            Console(stderr=True).print(f"stopped; resume={run.path} goes on from the last checkpoint", soft_wrap=True)
+            raise
         finally:
             if wandb.run is not None:
                 wandb.finish()  # or the next job of a sweep would log into this run

@@ -85,6 +85,7 @@ def test_sigterm_leaves_a_checkpoint_of_the_last_step_and_exits_143(command, one
     code, step = kill_in_training(process, stopped, signal.SIGTERM)
     assert code == 143, (tmp_path / "log").read_text()
     assert 20 <= step < 400
+    assert f"stopped; resume={stopped} goes on" in (tmp_path / "log").read_text()
     assert command("resume=stopped").code == 0
     assert same_factors(whole, stopped)
 
