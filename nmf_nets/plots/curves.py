@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 LEAST_GAP = 1e-6
 """Smaller gaps are drawn here: below is rounding."""
@@ -24,10 +24,11 @@ def draw_curves(measured: Sequence[Mapping[str, Any]], best: Mapping[str, float]
         ("divergence", "net, own codes", {"color": "C0", "linewidth": 2}),
         ("exact_codes", "net, exact codes", {"color": "C1", "linestyle": "--"}),
     ):
-        _gap_line(loss, lines, [line[f"training/{key}"] / least - 1 if least > 0 else 0 for line in lines], name, style)
+        _gap_line(loss, lines, [_gap(line[f"training/{key}"], least) for line in lines], name, style)
     for number, (name, value) in enumerate(best.items(), 2):
-        gap = max(value / least - 1 if least > 0 else 0, LEAST_GAP)
-        loss.axhline(gap, color=f"C{number}", linestyle=":", label=f"{name}: {value:.6g}")
+        loss.axhline(
+            max(_gap(value, least), LEAST_GAP), color=f"C{number}", linestyle=":", label=f"{name}: {value:.6g}"
+        )
     loss.set(ylabel="above the best classical value")
     for rows, color in (("training", "C0"), ("validation", "C3")):
         seen = [line for line in lines if f"{rows}/code_gap" in line]
@@ -37,12 +38,20 @@ def draw_curves(measured: Sequence[Mapping[str, Any]], best: Mapping[str, float]
         top = max(2 * axes.dataLim.y1, 10 * LEAST_GAP)
         axes.set(xlabel="steps", xlim=(0, max(1, axes.dataLim.x1)), ylim=(LEAST_GAP / 2, top))
         axes.set(xscale="symlog", yscale="log")
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(FuncFormatter(_percent))
         if axes.lines:
             axes.legend(fontsize=8, frameon=False)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _gap(value: float, least: float) -> float:
+    return value / least - 1 if least > 0 else 0.0
+
+
+def _percent(gap: float, position: int | None = None) -> str:
+    return f"{'≤ ' if gap <= LEAST_GAP else ''}{100 * gap:g} %"
 
 
 def _gap_line(

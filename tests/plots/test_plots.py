@@ -56,3 +56,9 @@ def test_the_classical_value_is_where_the_gap_ends():
     own = loss.lines[0].get_ydata()
     assert own[0] == pytest.approx(1.2)
     assert loss.lines[3].get_ydata()[0] == pytest.approx(0.1)
+
+
+def test_every_gap_has_a_label_of_its_own():
+    loss = draw_curves(MEASURED, {"classical": 10.0, "scikit-learn": 11.0}).axes[0]
+    label = loss.yaxis.get_major_formatter()
+    assert [label(gap, 0) for gap in (1e-6, 1e-4, 0.01, 1.0)] == ["≤ 0.0001 %", "0.01 %", "1 %", "100 %"]
