@@ -77,6 +77,10 @@ class Matrix(ABC):
         """All entries as a tensor: for one block at a time, never for a whole sparse matrix."""
 
     @abstractmethod
+    def numpy(self) -> Any:
+        """As other libraries take it, on the host: an array in row order, or scipy's CSR; shared where possible."""
+
+    @abstractmethod
     def to(self, *args: Any) -> "Matrix":
         """In another dtype or on another device; itself where nothing changes, so that its transpose is kept."""
 
@@ -164,6 +168,9 @@ class DenseMatrix(Matrix):
     def dense(self) -> Tensor:
         return self.values
 
+    def numpy(self) -> np.ndarray:
+        return np.ascontiguousarray(self.values.cpu().numpy())
+
     def to(self, *args: Any) -> "DenseMatrix":
         values = self.values.to(*args)
         return self if values is self.values else DenseMatrix(values)
@@ -237,6 +244,10 @@ class SparseMatrix(Matrix):
 
     def dense(self) -> Tensor:
         return self.csr.to_dense()
+
+    def numpy(self) -> scipy.sparse.csr_array:
+        parts = (self.values, self._column_of_value, self.csr.crow_indices())
+        return scipy.sparse.csr_array(tuple(part.cpu().numpy() for part in parts), shape=self.shape)
 
     def to(self, *args: Any) -> "SparseMatrix":
         csr = self.csr.to(*args)

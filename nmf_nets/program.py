@@ -19,7 +19,7 @@ PACKAGED = Path(__file__).parent / "configs"
 CONFIGS = PACKAGED if PACKAGED.is_dir() else Path(__file__).parent.parent / "configs"
 """Inside the package in a wheel, beside it in a checkout."""
 
-REFUSED, STOPPED = 2, 143
+REFUSED, INTERRUPTED, STOPPED = 2, 130, 143
 
 OmegaConf.register_new_resolver("either", lambda value, other: other if value is None else value, replace=True)
 

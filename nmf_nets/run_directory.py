@@ -25,6 +25,7 @@ except ImportError:
 
 SCHEMA = "1"
 PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "wandb", "numpy", "scipy", "scikit-learn", "numba", "nmf-nets")
+PEERS = ("torchnmf", "tensorly", "gensim", "nn-fac")
 
 
 class RunDirectory:
@@ -110,7 +111,7 @@ def environment() -> dict[str, Any]:
     """Enough to run it again: versions, machine, threads, revision, command."""
     return {
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: version_of(name) for name in (*PACKAGES, *PEERS)},
         "platform": platform.platform(),
         "processor": _processor(),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
@@ -128,7 +129,8 @@ def peak_memory() -> int | None:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def _version(name: str) -> str | None:
+def version_of(name: str) -> str | None:
+    """Of the installed package; None where it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -7,15 +7,16 @@ import torch
 from rich import box
 from rich.table import Table
 
-from nmf_nets.benchmark.base import Method
+from nmf_nets.benchmark.base import Method, Problem
+from nmf_nets.benchmark.methods.scikit_learn import ScikitLearn
+from nmf_nets.benchmark.methods.solver import Solver
 from nmf_nets.benchmark.recorder import Budget, Recorder
-from nmf_nets.benchmark.scikit_learn import ScikitLearn
-from nmf_nets.benchmark.solver import Solver
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.encoders.exact import Exact
 from nmf_nets.factorization import Factorization
+from nmf_nets.inits.random import random
 from nmf_nets.matrix import Matrix
 from nmf_nets.metrics.dead_components import dead_components
 from nmf_nets.metrics.kkt_residual import kkt_residual
@@ -134,23 +135,27 @@ def judge(
     own = net_cpu.own_factors(X)
     refined = Factorization(exact(X, own.W), own.W)
     peer = "cd" if isinstance(divergence, Frobenius) else "mu"
-    rivals: dict[str, Method] = {type(update).__name__: Solver(update), f"scikit-learn {peer}": ScikitLearn(peer)}
-    recorder = Recorder(X, divergence, Budget(max(seconds, LEAST_SECONDS)), growth=1e9)
-    found = {name: recorder.record(name, method, start, seed) for name, method in rivals.items()}
-    classical, sklearn = (records[-1].value for records, _ in found.values())
+    rivals: dict[str, Method] = {
+        type(update).__name__: Solver(update, random),
+        f"scikit-learn {peer}": ScikitLearn(peer),
+    }
+    problem = Problem(X, divergence, start.n_components, seed)
+    recorder = Recorder(problem, Budget(max(seconds, LEAST_SECONDS)), growth=1e9)
+    found = {name: recorder.record(method, start).end for name, method in rivals.items()}
+    classical, sklearn = (last.measured.value for _, last in found.values())
     best = min(classical, sklearn)
 
     own_line = _line("training", "net, own codes", X, own, divergence, best, seconds)
     exact_line = _line("training", "net, exact codes", X, refined, divergence, best, None)
     lines = [own_line, exact_line]
     lines += [
-        _line("training", name, X, factors, divergence, best, records[-1].seconds)
-        for name, (records, factors) in found.items()
+        _line("training", name, X, factors, divergence, best, last.spent.seconds)
+        for name, (factors, last) in found.items()
     ]
     held_out = data.test if data.test is not None else data.validation
     held_lines: list[Line] = []
     if held_out is not None:
-        held_lines = _held_out_lines(net_cpu, held_out, {name: factors for name, (_, factors) in found.items()}, exact)
+        held_lines = _held_out_lines(net_cpu, held_out, {name: factors for name, (factors, _) in found.items()}, exact)
     values = {line.who: line.divergence_value for line in held_lines}
     summary = Summary(
         divergence=part_name(divergence),

@@ -9,9 +9,9 @@ import nmf_nets
 PACKAGE = Path(nmf_nets.__file__).parent
 
 LAYERS = [
-    ["refusal", "shapes", "part", "grid"],
+    ["refusal", "extras", "shapes", "part", "grid"],
     ["factorization", "matrix", "spectrum", "targets"],
-    ["divergences", "penalties", "constraints", "inits", "metrics", "loader"],
+    ["divergences", "penalties", "constraints", "inits", "metrics", "loader", "preprocessing"],
     ["updates", "cold_start", "kernels", "weight", "data"],
     ["encoders", "decoders", "solver", "objective"],
     ["optimizers"],
@@ -30,6 +30,7 @@ BESIDE = {
     ("metrics", "divergences"),
     ("data", "loader"),
     ("spectrum", "matrix"),
+    ("extras", "refusal"),
     ("benchmark", "program"),
 }
 
@@ -74,7 +75,7 @@ def test_metrics_know_only_factors():
 
 def test_data_know_no_model():
     known = {other for path in SOURCES if room_of(path) == "data" for other in imports_of(path)}
-    assert known <= {"data", "matrix", "loader", "refusal", "shapes"}
+    assert known <= {"data", "matrix", "loader", "preprocessing", "extras", "refusal", "shapes"}
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE.parent / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)

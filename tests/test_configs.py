@@ -24,9 +24,10 @@ ROOMS = {
     "logger": "loggers",
     "module": "modules",
     "optimizer": "optimizers",
+    "preprocessing": "preprocessing",
     "update": "updates",
 }
-GROUPS_WITHOUT_A_ROOM = {"experiment", "trainer"}
+GROUPS_WITHOUT_A_ROOM = {"experiment", "method", "task", "trainer"}
 
 
 def targets(path):
@@ -105,3 +106,43 @@ def test_several_loggers_at_once_and_none():
 def test_a_typing_error_is_refused_by_name():
     with pytest.raises(HydraException, match="n_componets"):
         composed("n_componets=3")
+
+
+def benchmark_config(*overrides):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose("benchmark", list(overrides))
+
+
+METHODS = sorted(path.stem for path in (CONFIGS / "method").glob("*.yaml"))
+TASKS = sorted(path.stem for path in (CONFIGS / "task").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_stands_under_its_name_and_its_target_in_the_room_of_methods(method):
+    config = benchmark_config(f"method={method}")
+    assert list(config.method) == [method]
+    target = config.method[method]._target_
+    module, _, name = target.rpartition(".")
+    assert module.startswith("nmf_nets.benchmark.methods.")
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_every_source_of_methods_has_a_configuration():
+    named = {benchmark_config(f"method={method}").method[method]._target_.split(".")[-2] for method in METHODS}
+    assert named == {path.stem for path in (PACKAGE / "benchmark" / "methods").glob("*.py")} - {"__init__", "base"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_stands_under_its_name(task):
+    config = benchmark_config(f"task={task}", "data.path=somewhere")
+    assert list(config.task) == [task]
+    assert config.task[task].name == task
+    refuse_foreign_targets(config)
+    text = (CONFIGS / "task" / f"{task}.yaml").read_text()
+    assert text.splitlines()[1].startswith("# "), "one sentence of what it is"
+    assert set(OmegaConf.to_container(config.task[task], resolve=True)) >= {
+        "data",
+        "divergence",
+        "update",
+        "n_components",
+    }

@@ -1,48 +1,36 @@
 """The program that compares: `python -m nmf_nets.benchmark`, `nmf-benchmark`."""
 
-import logging
 import math
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
 
-import pandas as pd
 import torch
+import wandb
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from threadpoolctl import threadpool_limits
 
-from nmf_nets.benchmark import report
+from nmf_nets.benchmark import identity
 from nmf_nets.benchmark.base import Method
-from nmf_nets.benchmark.recorder import Budget, Record, Recorder
-from nmf_nets.divergences.base import Divergence
-from nmf_nets.matrix import Matrix
-from nmf_nets.part import part_name
-from nmf_nets.program import run_program
+from nmf_nets.benchmark.best_known import BestKnown
+from nmf_nets.benchmark.comparison import Comparison, Contest, Entrant, Protocol
+from nmf_nets.benchmark.progress import watched
+from nmf_nets.benchmark.recorder import Budget
+from nmf_nets.benchmark.report.report import Report
+from nmf_nets.benchmark.results import ResultFolder
+from nmf_nets.benchmark.task import Task
+from nmf_nets.extras import Missing
+from nmf_nets.program import INTERRUPTED, run_program
 from nmf_nets.refusal import Refusal
-from nmf_nets.run_directory import RunDirectory, write
 
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Contest:
-    """Methods that minimise one divergence."""
-
-    divergence: Divergence
-    methods: dict[str, Method]
-
-    def able(self, X: Matrix) -> list[str]:
-        """The methods that can serve; the others are left out with a sentence."""
-        able = []
-        for name, method in self.methods.items():
-            try:
-                method.refuse(X, self.divergence)
-                able.append(name)
-            except Refusal as refusal:
-                log.warning(f"{name} is left out: {refusal}")
-        return able
+PLUGINS = "nmf_nets.methods"
+"""The group of entry points under which installed packages offer methods: factories that take no argument."""
 
 
 def main() -> None:
@@ -51,54 +39,127 @@ def main() -> None:
 
 
 def benchmark(config: DictConfig) -> None:
-    """Runs every method from the same starts, prints a table, leaves records and a picture in the run directory."""
-    run = RunDirectory(HydraConfig.get().runtime.output_dir)
-    run.save_config(config)
-    run.save_environment()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    console = Console(width=max(Console().width, 132))
-    with threadpool_limits(config.threads):
-        records = _compare(config)
-    for table in report.tables(records):
-        console.print(table)
-    path = run.path / "records.parquet"
-    write(path, pd.DataFrame([asdict(record) for record in records]).to_parquet())
-    report.draw(records).savefig(run.path / "benchmark.png", dpi=130)
-    console.print(f"result directory: {run.path}", soft_wrap=True)
+    """Fills every cell that no earlier result holds; leaves records, tables, figures and a page."""
+    console, stderr = Console(width=max(Console().width, 140)), Console(stderr=True)
+    torch.set_num_threads(config.threads or torch.get_num_threads())
+    with threadpool_limits(torch.get_num_threads()):
+        folder = ResultFolder(HydraConfig.get().runtime.output_dir)
+        contests = _contests(config, stderr)
+        comparison = _comparison(config, contests, folder)
+        folder.claim(config, [contest.task.facts() for contest in contests])
+        if found := comparison.adopt():
+            stderr.print(f"{found} of {len(comparison.keys)} runs are there already, from earlier results")
+        search = config.search if config.search is not None else 10 * config.seconds
+        finished = watched(comparison, search, stderr)
+    report = Report(folder.save_tables(comparison.keys, comparison.best_known.value))
+    for table in report.summaries:
+        console.print(table.rich())
+    report.save(folder.path)
+    _log(report, config, folder)
+    console.print(f"report: {folder.path / 'report.html'}", soft_wrap=True)
+    if not finished:
+        stderr.print("stopped; the same command goes on where it was", soft_wrap=True)
+        sys.exit(INTERRUPTED)
 
 
-def _compare(config: DictConfig) -> list[Record]:
-    data = instantiate(config.data, _convert_="all")
-    data.setup("fit")
-    X: Matrix = data.training
-    init = instantiate(config.init)
-    contests = {name: Contest(**instantiate(node, _convert_="all")) for name, node in config.contests.items()}
-    cells = [(contest, name) for contest in contests.values() for name in contest.able(X)]
-    records: list[Record] = []
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
+def _log(report: Report, config: DictConfig, folder: ResultFolder) -> None:
+    try:
+        report.log([instantiate(node, _convert_="all") for node in config.logger.values()], folder.path)
+    finally:
+        if wandb.run is not None:
+            wandb.finish()
+
+
+def _comparison(config: DictConfig, contests: list[Contest], folder: ResultFolder) -> Comparison:
+    budget = Budget(config.seconds, config.iterations or math.inf, config.tolerance)
+    protocol = Protocol(
+        budget,
+        config.seeds,
+        tuple(config.tracks),
+        instantiate(config.init, _convert_="all"),
+        config.growth,
+        config.retries,
+        config.disturbance,
     )
-    with progress:
-        task = progress.add_task("", total=len(cells) * config.seeds)
-        for seed in range(config.seeds):  # methods interleaved over seeds
-            start = init(X, config.n_components, torch.Generator().manual_seed(seed))
-            for contest, name in cells:
-                method = contest.methods[name]
-                progress.update(task, description=f"{part_name(contest.divergence)}, seed {seed}, {name}")
-                if seed == 0:  # once unrecorded, which compiles its kernels
-                    Recorder(X, contest.divergence, Budget(0.0)).record(name, method, start, seed)
-                recorder = Recorder(
-                    X, contest.divergence, Budget(config.seconds, config.iterations or math.inf), config.growth
-                )
-                records += recorder.record(name, method, start, seed)[0]
-                progress.advance(task)
-    return records
+    about = {**identity.of_the_machine(), "init": OmegaConf.to_container(config.init, resolve=True)}
+    cache = None if config.cache is None else Path(config.cache)
+    return Comparison(contests, protocol, folder, BestKnown(Path(config.best_known)), about, cache)
+
+
+def _contests(config: DictConfig, stderr: Console) -> list[Contest]:
+    contests, left_out = [], {}
+    if config.data.get("path") is not None and not any("data.path" in str(node) for node in _unresolved(config.task)):
+        raise Refusal("data.path names a file, but none of the tasks takes one; add task=matrix.")
+    for name in config.task:
+        scene = _scene(config, name)
+        try:
+            task: Task = _made(scene.task[name])
+        except Missing as missing:
+            left_out[f"task {name}"] = missing
+            continue
+        entrants = []
+        for entrant, make in [*_configured(scene), *_plugged_in(config)]:
+            try:
+                entrants.append(Entrant(entrant, make, identity.of_a_method(make(0), _identity(scene, entrant))))
+            except Missing as missing:
+                left_out[f"method {entrant}"] = missing
+        contests.append(Contest(task, entrants))
+    for what, why in left_out.items():
+        stderr.print(f"{what} is left out: {why}", soft_wrap=True)
+    if not any(contest.entrants for contest in contests):
+        raise Refusal("nothing is left to compare; name at least one task and one method that can be run here.")
+    return contests
+
+
+def _scene(config: DictConfig, name: str) -> DictConfig:
+    """The configuration with the parts of that task at its root, where methods find them."""
+    scene = config.copy()
+    for part in ("divergence", "update", "n_components"):
+        scene[part] = OmegaConf.to_container(scene.task[name], resolve=True)[part]  # pyright: ignore
+    return scene
+
+
+def _configured(scene: DictConfig) -> Iterator[tuple[str, Any]]:
+    def make(name: str, seed: int) -> Method:
+        seeded = scene.copy()
+        seeded.seed = seed
+        return _made(seeded.method[name])
+
+    for name in scene.method:
+        yield str(name), lambda seed, name=name: make(name, seed)
+
+
+def _plugged_in(config: DictConfig) -> Iterator[tuple[str, Any]]:
+    installed: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=PLUGINS)}
+    for name in installed if config.plugins is None else config.plugins:
+        if name not in installed:
+            raise Refusal(f"plugins names {name!r}, but installed packages bring {', '.join(installed) or 'none'}.")
+        if name in config.method:
+            raise Refusal(
+                f"method {name!r} is both configured and brought by a package; leave one out with plugins=[]."
+            )
+        yield name, lambda seed, entry=installed[name]: entry.load()()
+
+
+def _identity(scene: DictConfig, entrant: str) -> Any:
+    return OmegaConf.to_container(scene.method[entrant], resolve=True) if entrant in scene.method else entrant
+
+
+def _made(node: DictConfig) -> Any:
+    """Hydra's instantiate, but a refusal comes as what it is."""
+    try:
+        return instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, Refusal):
+            raise error.__cause__ from None
+        raise
+
+
+def _unresolved(node: Any) -> Iterator[Any]:
+    container = OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
+    values = container.values() if isinstance(container, dict) else [container]
+    for value in values:
+        yield from _unresolved(value) if isinstance(value, dict) else [value]
 
 
 if __name__ == "__main__":

@@ -1,99 +1,149 @@
-"""The one clock and the one evaluator of a comparison."""
+"""One run of one method under the clock."""
 
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 import torch
 
-from nmf_nets.benchmark.base import Method
-from nmf_nets.divergences.base import Divergence
+from nmf_nets.benchmark.base import Coder, Method, Problem
+from nmf_nets.benchmark.clock import Clock, Spent
+from nmf_nets.benchmark.evaluator import Evaluator, Measurement, NotFinite
 from nmf_nets.factorization import Factorization
 from nmf_nets.grid import GeometricGrid
-from nmf_nets.matrix import Matrix
-from nmf_nets.metrics.dead_components import dead_components
-from nmf_nets.metrics.kkt_residual import kkt_residual
-from nmf_nets.metrics.relative_error import relative_error
-from nmf_nets.part import part_name
+from nmf_nets.refusal import Refusal
+
+HOPELESS = 100.0
+"""A run has diverged if it ends above so many times the value of the constant X̂ = mean(X)."""
+
+
+class Status(StrEnum):
+    """How a run ended."""
+
+    CONVERGED = "converged"
+    BUDGET = "budget"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    UNSUPPORTED = "unsupported"
 
 
 @dataclass(frozen=True)
-class Record:
-    """One evaluation of one run."""
+class Evaluation:
+    """Factors on the way: after how many iterations, what was spent on them, how good they are."""
 
-    method: str
-    divergence: str
-    seed: int
     iteration: int
-    seconds: float
-    value: float
-    relative_error: float
-    kkt_residual: float
-    dead_components: int
+    spent: Spent
+    measured: Measurement
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of it; the factors are the last that were evaluated."""
+
+    status: Status
+    curve: list[Evaluation]
+    error: str | None = None
+    factors: Factorization | None = None
+    coder: Coder | None = None
+
+    @property
+    def switches_per_second(self) -> float:
+        """Involuntary context switches: a quiet machine shows under 60, a disturbed one over 160."""
+        if not self.curve or self.curve[-1].spent.seconds <= 0:
+            return 0.0
+        return self.curve[-1].spent.switches / self.curve[-1].spent.seconds
+
+    @property
+    def end(self) -> tuple[Factorization, Evaluation]:
+        """The factors where it ended well, and what they are worth."""
+        if self.factors is None or self.status not in (Status.CONVERGED, Status.BUDGET):
+            raise RuntimeError(f"the run has no end to speak of: {self.status} ({self.error})")
+        return self.factors, self.curve[-1]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A run ends after the first iteration that reaches either bound."""
+    """A run ends after the first iteration that reaches either bound, or is stationary: KKT residual ≤ tolerance."""
 
     seconds: float
     iterations: float = math.inf
+    tolerance: float = 0.0
 
 
 class Recorder:
-    """Stops the clock, measures in float64, starts the clock, says whether to go on.
+    """Stops the clock, measures, starts the clock, says whether to go on.
 
-    Measures on a geometric grid of iterations, or on every iteration where growth is 1, and always the last one.
+    Measures whenever iterations or seconds have grown by the factor `growth` since the last time (after every
+    iteration at first, or always where growth is 1), and at the end.
     """
 
     def __init__(
         self,
-        X: Matrix,
-        divergence: Divergence,
+        problem: Problem,
         budget: Budget,
         growth: float = 1.2,
-        clock: Callable[[], float] = time.perf_counter,
+        evaluator: Evaluator | None = None,
+        now: Callable[[], float] = time.perf_counter,
     ):
-        self.X, self.divergence, self.budget = X, divergence, budget
-        self.growth, self.clock = growth, clock
+        self.problem, self.budget, self.growth, self.now = problem, budget, growth, now
+        self.evaluator = evaluator or Evaluator(problem)
+        self.grid = GeometricGrid(growth)
 
-    def record(self, name: str, method: Method, start: Factorization, seed: int) -> tuple[list[Record], Factorization]:
-        """Runs the method on a copy of the start; its records, and its last factors."""
-        records: list[Record] = []
-        grid = GeometricGrid(self.growth)
-        spent, last, since = 0.0, start, 0.0
+    def record(self, method: Method, start: Factorization | None) -> Run:
+        """Runs the method from a copy of the start, or from its own where there is none; never raises for a method."""
+        curve: list[Evaluation] = []
+        last: list[Factorization] = []
+        clock = Clock(self.problem.X.device, self.now)
+        stationary = out_of_budget = False
 
         def observe(factors: Callable[[], Factorization], iteration: int) -> bool:
-            nonlocal spent, last, since
-            spent += self.clock() - since
-            going = spent < self.budget.seconds and iteration < self.budget.iterations
-            if not going or iteration >= grid.after(records[-1].iteration if records else 0):
-                last = factors().detach().clone()
-                records.append(self._measure(name, seed, iteration, spent, last))
-            since = self.clock()
-            return going
+            nonlocal stationary, out_of_budget
+            seconds = clock.seconds
+            out_of_budget = seconds >= self.budget.seconds or iteration >= self.budget.iterations
+            if not (out_of_budget or self._is_due(curve, iteration, seconds)):
+                return True
+            spent = clock.stop()
+            found = factors().detach().clone()
+            curve.append(Evaluation(iteration, spent, self.evaluator(found)))
+            last[:] = [found]
+            stationary = curve[-1].measured.kkt_residual <= self.budget.tolerance
+            clock.start()
+            return not (out_of_budget or stationary)
 
-        own = start.clone()
-        since = self.clock()
-        method.run(self.X, own, self.divergence, observe)
-        return records, last
+        coder: Coder | None = None
+        own = None if start is None else start.clone()
+        try:
+            method.refuse(self.problem, start)
+            clock.start()
+            coder = method.run(self.problem, own, observe)
+            status, error = self._verdict(curve, out_of_budget)
+        except Refusal as refusal:
+            status, error = Status.UNSUPPORTED, str(refusal)
+        except NotFinite as trouble:
+            status, error = Status.DIVERGED, str(trouble)
+        except Exception as trouble:  # one method's crash must not lose the others' records
+            status, error = Status.FAILED, f"{type(trouble).__name__}: {trouble}"
+        return Run(status, curve, error, last[0] if last else None, coder)
 
-    def _measure(self, name: str, seed: int, iteration: int, seconds: float, factors: Factorization) -> Record:
-        X, factors = self.X.to(torch.float64), factors.to(torch.float64)
-        for letter, M in (("H", factors.H), ("W", factors.W)):
-            if not bool(torch.isfinite(M).all()) or bool((M < 0).any()):
-                raise ValueError(f"method {name}, iteration {iteration}: {letter} has negative or not finite entries.")
-        if (factors.H.shape[0], factors.W.shape[1]) != X.shape:
-            raise ValueError(f"method {name}, iteration {iteration}: H W has not the shape of X.")
-        return Record(
-            method=name,
-            divergence=part_name(self.divergence),
-            seed=seed,
-            iteration=iteration,
-            seconds=seconds,
-            value=float(self.divergence.total(X, factors)),
-            relative_error=relative_error(X, factors),
-            kkt_residual=kkt_residual(X, factors, self.divergence),
-            dead_components=dead_components(factors),
-        )
+    def _is_due(self, curve: list[Evaluation], iteration: int, seconds: float) -> bool:
+        if not curve:
+            return True
+        return iteration >= self.grid.after(curve[-1].iteration) or seconds >= self.growth * curve[-1].spent.seconds
+
+    def _verdict(self, curve: list[Evaluation], out_of_budget: bool) -> tuple[Status, str | None]:
+        if not curve:
+            return Status.FAILED, "it never showed any factors"
+        if curve[-1].measured.value > HOPELESS * self._constant:
+            return Status.DIVERGED, f"the value ends at more than {HOPELESS:g} times that of the constant mean(X)"
+        stationary = curve[-1].measured.kkt_residual <= self.budget.tolerance
+        return Status.BUDGET if out_of_budget and not stationary else Status.CONVERGED, None
+
+    @property
+    def _constant(self) -> float:
+        """D(X | mean(X))."""
+        X = self.evaluator.X
+        n, m = X.shape
+        ones = torch.ones(n, 1, dtype=X.dtype, device=X.device)
+        return float(self.evaluator.divergence.total(X, Factorization(ones * X.mean, ones.new_ones(1, m))))

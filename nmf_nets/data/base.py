@@ -3,11 +3,13 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
 
 from nmf_nets.loader import ResidentLoader
 from nmf_nets.matrix import Matrix
+from nmf_nets.preprocessing.base import Preprocessing
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Components, Rows
 
@@ -22,6 +24,8 @@ class Dataset:
     feature_names: tuple[str, ...] | None = None
     truth: Components | None = None
     """The components that the data were made from, where they are known."""
+    labels: np.ndarray | None = None
+    """A class for every sample, where they have one."""
 
 
 class MatrixDataModule(LightningDataModule, ABC):
@@ -30,6 +34,7 @@ class MatrixDataModule(LightningDataModule, ABC):
     validation, test: parts of the rows, rounded down; a part without rows is None.
     batch_size: None for one batch of all training rows.
     dtype: float32 or float64.
+    preprocessing: fitted to the training rows and then done to all.
     """
 
     training: Matrix
@@ -44,6 +49,7 @@ class MatrixDataModule(LightningDataModule, ABC):
         batch_size: int | None = None,
         dtype: str = "float32",
         seed: int = 0,
+        preprocessing: Preprocessing | None = None,
     ):
         super().__init__()
         if not (validation >= 0 and test >= 0 and validation + test < 1):
@@ -57,6 +63,7 @@ class MatrixDataModule(LightningDataModule, ABC):
             raise Refusal(f"data.dtype is {dtype!r}, but must be float32 or float64.")
         self.fractions = (validation, test)
         self.batch_size, self.seed, self.dtype = batch_size, seed, getattr(torch, dtype)
+        self.preprocessing = preprocessing
         self._dataset: Dataset | None = None
 
     @abstractmethod
@@ -73,9 +80,11 @@ class MatrixDataModule(LightningDataModule, ABC):
         order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))
         parts = [part.sort().values for part in order.split([n - sum(held_out), *held_out])]
         self.training_rows = parts[0]
+        training = X.rows(parts[0])
+        prepared = self.preprocessing.fit(training) if self.preprocessing is not None else lambda rows: rows
         self.training, self.validation, self.test = (
-            X.rows(parts[0]),
-            *(X.rows(p) if len(p) else None for p in parts[1:]),
+            prepared(training),
+            *(prepared(X.rows(p)) if len(p) else None for p in parts[1:]),
         )
 
     @property

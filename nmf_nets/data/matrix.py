@@ -1,7 +1,10 @@
 """The user's own file."""
 
+import gzip
+import math
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,11 @@ from nmf_nets.refusal import Refusal
 
 
 class MatrixFile(MatrixDataModule):
-    """A matrix with samples as rows from .npy, .npz (dense or scipy sparse), .mtx, .csv, .tsv or .parquet.
+    """A matrix with samples as rows from .npy, .npz (dense or scipy sparse), .mtx, .csv, .tsv, .parquet, IDX (-ubyte).
 
-    A dense .npz gives the array named X, or its only two-dimensional one. Tables may have a header of feature names.
+    A dense .npz gives the array named X, or its only two-dimensional one; beside it, sparse or dense, it may hold
+    `labels` (a class for every sample), `feature_names` or `vocabulary`, and `image_shape`. Tables may have a header of
+    feature names. An IDX file of images (MNIST's) brings its shape, and labels from the file that is named like it.
     index_column: of a table, the name of a column that names the samples.
     transpose: for files with samples as columns.
     image_shape: (height, width), where a row is an image.
@@ -39,22 +44,39 @@ class MatrixFile(MatrixDataModule):
         self.image_shape = (image_shape[0], image_shape[1]) if image_shape else None
 
     def load(self) -> Dataset:
-        X, names = read(self.path, self.index_column)
+        found = read(self.path, self.index_column)
+        X, names, labels = found.X, found.feature_names, found.labels
         if self.transpose:
-            X, names = X.T, None
+            X, names, labels = X.T, None, None
         try:
             X = as_matrix(X, self.dtype)
         except Refusal as refusal:
             raise Refusal(f"{self.path}: {refusal}") from None
-        if self.image_shape and self.image_shape[0] * self.image_shape[1] != X.shape[1]:
-            raise Refusal(f"data.image_shape is {self.image_shape}, but {self.path} has {X.shape[1]} features.")
-        return Dataset(X, self.image_shape, names)
+        n, m = X.shape
+        if self.image_shape and math.prod(self.image_shape) != m:
+            raise Refusal(f"data.image_shape is {self.image_shape}, but {self.path} has {m} features.")
+        drawn = found.image_shape if found.image_shape and math.prod(found.image_shape) == m else None
+        return Dataset(
+            X,
+            self.image_shape or drawn,
+            names if names is not None and len(names) == m else None,
+            labels=labels if labels is not None and labels.shape == (n,) else None,
+        )
 
 
-def read(path: Path, index_column: str | None = None) -> tuple[Any, tuple[str, ...] | None]:
-    """The matrix in the file, and the names of its features where it has them."""
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds: a matrix of any kind, and what it says of its features and samples."""
+
+    X: Any
+    feature_names: tuple[str, ...] | None = None
+    labels: np.ndarray | None = None
+    image_shape: tuple[int, int] | None = None
+
+
+def read(path: Path, index_column: str | None = None) -> Contents:
     name = path.name.lower().removesuffix(".gz")
-    suffix = name[name.rfind(".") :]
+    suffix = "-ubyte" if name.endswith("-ubyte") else name[name.rfind(".") :]
     if suffix not in READERS:
         raise Refusal(f"data.path is {str(path)!r}, but only {', '.join(READERS)} can be read.")
     if not path.is_file():
@@ -65,23 +87,53 @@ def read(path: Path, index_column: str | None = None) -> tuple[Any, tuple[str, .
         raise
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise Refusal(f"{path} cannot be read as {suffix}: {str(error).splitlines()[0]}.") from error
-    if not isinstance(found, pd.DataFrame):
-        return found, None
-    return _numbers(found, path, index_column)
+    if isinstance(found, pd.DataFrame):
+        return _numbers(found, path, index_column)
+    return found if isinstance(found, Contents) else Contents(found)
 
 
-def _read_npz(path: Path) -> Any:
+def _read_npz(path: Path) -> Contents:
     with np.load(path, allow_pickle=False) as file:
-        if {"format", "shape"} <= set(file.files):
-            return scipy.sparse.load_npz(path)
-        if "X" in file.files:
-            return file["X"]
         arrays = {name: file[name] for name in file.files}
-    planes = [name for name, array in arrays.items() if array.ndim == 2]
-    if len(planes) != 1:
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        raise Refusal(f"{path} must hold an array named X, or one two-dimensional array, but it holds {shapes}.")
-    return arrays[planes[0]]
+    if {"format", "shape"} <= set(arrays):
+        X = scipy.sparse.load_npz(path)
+    elif "X" in arrays:
+        X = arrays["X"]
+    else:
+        planes = [name for name, array in arrays.items() if array.ndim == 2]
+        if len(planes) != 1:
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+            raise Refusal(f"{path} must hold an array named X, or one two-dimensional array, but it holds {shapes}.")
+        X = arrays[planes[0]]
+    names = arrays.get("feature_names", arrays.get("vocabulary"))
+    shape = arrays.get("image_shape")
+    return Contents(
+        X,
+        None if names is None else tuple(map(str, names.ravel())),
+        arrays.get("labels"),
+        (int(shape[0]), int(shape[1])) if shape is not None and shape.shape == (2,) else None,
+    )
+
+
+def _read_idx(path: Path) -> Contents:
+    """LeCun's format: two zeros, 8 for bytes, the number of dimensions, each as a big-endian integer, the bytes."""
+    images = _idx_array(path)
+    if images.ndim < 2:
+        raise Refusal(f"{path} holds labels, or the like: its shape is {images.shape}; name the file of the images.")
+    labels = path.with_name(path.name.replace("images", "labels").replace(f"idx{images.ndim}", "idx1"))
+    return Contents(
+        images.reshape(len(images), -1),
+        labels=_idx_array(labels) if labels != path and labels.is_file() else None,
+        image_shape=(images.shape[1], images.shape[2]) if images.ndim == 3 else None,
+    )
+
+
+def _idx_array(path: Path) -> np.ndarray:
+    data = gzip.decompress(path.read_bytes()) if path.name.endswith(".gz") else path.read_bytes()
+    if data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * data[3]:
+        raise ValueError("it does not begin as IDX files of bytes do")
+    shape = np.frombuffer(data, ">i4", data[3], 4)
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
 
 
 def _read_table(separator: str) -> Callable[[Path], pd.DataFrame]:
@@ -102,10 +154,11 @@ READERS: dict[str, Callable[[Path], Any]] = {
     ".csv": _read_table(","),
     ".tsv": _read_table("\t"),
     ".parquet": pd.read_parquet,
+    "-ubyte": _read_idx,
 }
 
 
-def _numbers(frame: pd.DataFrame, path: Path, index_column: str | None) -> tuple[np.ndarray, tuple[str, ...] | None]:
+def _numbers(frame: pd.DataFrame, path: Path, index_column: str | None) -> Contents:
     if index_column is not None:
         if index_column not in frame.columns:
             shown = ", ".join(map(str, frame.columns[:5]))
@@ -128,7 +181,7 @@ def _numbers(frame: pd.DataFrame, path: Path, index_column: str | None) -> tuple
         )
     frame = frame.assign(**{str(name): numbers[name] for name in numbers})
     named = all(isinstance(name, str) for name in frame.columns)
-    return frame.to_numpy(dtype=float), tuple(frame.columns) if named else None
+    return Contents(frame.to_numpy(dtype=float), tuple(frame.columns) if named else None)
 
 
 def _is_number(text: object) -> bool:

@@ -1,12 +1,17 @@
 """What the inits share."""
 
+from collections.abc import Callable
 from numbers import Integral
 
 import torch
 from torch import Tensor
 
+from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
+
+Init = Callable[[Matrix, int, torch.Generator], Factorization]
+"""Makes a start from the data, n_components and chance."""
 
 
 def refuse_n_components(n_components: object, most: int | None = None) -> None:

@@ -7,13 +7,16 @@ from torch import Tensor
 
 from nmf_nets.shapes import Components
 
+TINY = torch.finfo(torch.float64).tiny
+"""Under a norm that is divided by: components have no scale."""
+
 
 def matched_cosines(W: Components, W_true: Float[Tensor, "true_components features"]) -> Tensor:
     """The cosine of each true component with the one of W that the best one-to-one matching gives it.
 
     0 for a true component that is left over. Blind to the order and the scale of components.
     """
-    found, true = (torch.nn.functional.normalize(M.double(), dim=1).cpu() for M in (W, W_true))
+    found, true = (torch.nn.functional.normalize(M.double(), dim=1, eps=TINY).cpu() for M in (W, W_true))
     cosines = true @ found.T
     rows, columns = linear_sum_assignment(cosines.numpy(), maximize=True)
     matched = torch.zeros(len(true), dtype=torch.float64)

@@ -1,14 +1,23 @@
+import gzip
+import re
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
 import scipy.sparse
 import torch
+from sklearn.feature_extraction.text import TfidfTransformer
 
 from nmf_nets.data.digits import Digits
 from nmf_nets.data.matrix import MatrixFile
+from nmf_nets.data.reuters import Reuters
 from nmf_nets.data.synthetic import Synthetic
+from nmf_nets.extras import Missing
 from nmf_nets.metrics.svd_excess import svd_error
+from nmf_nets.preprocessing.divided import Divided
+from nmf_nets.preprocessing.tf_idf import TfIdf
 from nmf_nets.refusal import Refusal
 
 X = np.random.default_rng(0).poisson(1.0, size=(30, 7)).astype(float)
@@ -54,6 +63,86 @@ def test_every_format_gives_the_same_matrix(tmp_path, name):
     assert data.test is None
     named = name.startswith("named") or name == "x.parquet"
     assert data.dataset.feature_names == (tuple(NAMES) if named else None)
+
+
+def test_an_npz_may_say_more_than_the_matrix(tmp_path):
+    path, names, labels = tmp_path / "x.npz", np.array(NAMES), np.arange(30) % 4
+    np.savez(path, X=X, labels=labels, vocabulary=names, image_shape=np.array([7, 1]))
+    csr = scipy.sparse.csr_array(X)
+    sparse = {"data": csr.data, "indices": csr.indices, "indptr": csr.indptr, "shape": csr.shape, "format": b"csr"}
+    np.savez(tmp_path / "sparse.npz", **sparse, labels=labels, feature_names=names)
+    for name, shape in (("x.npz", (7, 1)), ("sparse.npz", None)):
+        data = MatrixFile(str(tmp_path / name), dtype="float64", validation=0, test=0.2)
+        data.setup()
+        assert data.dataset.feature_names == tuple(NAMES)
+        assert data.dataset.image_shape == shape
+        assert np.array_equal(data.dataset.labels, labels)
+        assert np.array_equal(data.dataset.X.dense().numpy(), X)
+    np.savez(path, X=X, labels=np.arange(29), vocabulary=names[:3], image_shape=np.array([3, 3]))
+    data = MatrixFile(str(path))
+    data.setup()  # what does not fit the matrix is about something else
+    assert (data.dataset.labels, data.dataset.feature_names, data.dataset.image_shape) == (None, None, None)
+
+
+def idx(array):
+    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
+    return header + array.astype(np.uint8).tobytes()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_images_in_the_format_of_mnist(tmp_path, packed):
+    images = np.random.default_rng(0).integers(0, 256, size=(11, 4, 3))
+    end = ".gz" if packed else ""
+    for name, array in (("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", np.arange(11))):
+        (tmp_path / (name + end)).write_bytes(gzip.compress(idx(array)) if packed else idx(array))
+    data = MatrixFile(str(tmp_path / ("train-images-idx3-ubyte" + end)), validation=0, test=0)
+    data.setup()
+    assert np.array_equal(data.training.dense().numpy(), images.reshape(11, 12))
+    assert data.dataset.image_shape == (4, 3)
+    assert np.array_equal(data.dataset.labels, np.arange(11))
+    with pytest.raises(Refusal, match="name the file of the images"):
+        MatrixFile(str(tmp_path / ("train-labels-idx1-ubyte" + end))).setup()
+
+
+def test_what_is_not_idx_is_refused(tmp_path):
+    for content in (b"nonsense", b"\0\0\x08\x03\0\0", idx(np.ones((3, 2, 2)))[:-1]):
+        (tmp_path / "x-ubyte").write_bytes(content)
+        with pytest.raises(Refusal, match="cannot be read as -ubyte"):
+            MatrixFile(str(tmp_path / "x-ubyte")).setup()
+
+
+def test_preprocessing_learns_from_the_training_rows_alone(tmp_path):
+    path = save(tmp_path, "sparse.npz")
+    data = MatrixFile(path, dtype="float64", validation=0, test=0.3, preprocessing=TfIdf())
+    plain = MatrixFile(path, dtype="float64", validation=0, test=0.3)
+    data.setup()
+    plain.setup()
+    expected = TfidfTransformer().fit(plain.training.numpy())
+    assert data.training.is_sparse
+    assert data.training.dtype == torch.float64
+    for part in ("training", "test"):
+        rows = expected.transform(getattr(plain, part).numpy()).toarray()
+        assert np.allclose(getattr(data, part).dense().numpy(), rows)
+    data = MatrixFile(path, validation=0, test=0, preprocessing=Divided(4.0))
+    data.setup()
+    assert np.array_equal(data.training.dense().numpy(), X / 4)
+    with pytest.raises(Refusal, match="`by` is 0"):
+        Divided(0.0)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # lda's
+def test_reuters_comes_with_its_package_or_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lda", None)
+    monkeypatch.delitem(sys.modules, "lda.datasets", raising=False)
+    with pytest.raises(Missing, match=re.escape("lda is not installed; pip install 'nmf-nets[reuters]' brings it")):
+        Reuters().setup()
+    monkeypatch.undo()
+    pytest.importorskip("lda")
+    data = Reuters(validation=0, test=0)
+    data.setup()
+    assert data.training.shape == (395, 4258)
+    assert data.training.is_sparse
+    assert len(data.dataset.feature_names) == 4258
 
 
 def test_a_column_may_name_the_samples_and_samples_may_stand_in_columns(tmp_path):

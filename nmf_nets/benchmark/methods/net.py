@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 
-from nmf_nets.benchmark.base import Method, Observer
+import torch
+
+from nmf_nets.benchmark.base import Coder, Method, Observer, Problem
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
+from nmf_nets.inits.base import Init
 from nmf_nets.loader import ResidentLoader
-from nmf_nets.matrix import Matrix
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.optimizers.base import MakeOptimizer
 
@@ -24,21 +26,24 @@ class Net(Method):
         encoder: Callable[[Factorization], Encoder],
         decoder: Callable[[Factorization], Decoder],
         optimizer: MakeOptimizer,
+        init: Init,
         batch_size: int | None = None,
-        seed: int = 0,
     ):
         self.encoder, self.decoder, self.optimizer = encoder, decoder, optimizer
-        self.batch_size, self.seed = batch_size, seed
+        self.init, self.batch_size = init, batch_size
 
-    def refuse(self, X: Matrix, divergence: Divergence) -> None:
-        few = X.span(0, 1)
-        start = Factorization(few.values.new_ones(1, 1), few.values.new_ones(1, X.shape[1]))
-        self._build(start, divergence).configure_optimizers()
+    def refuse(self, problem: Problem, start: Factorization | None) -> None:
+        few = problem.X.span(0, 1)
+        tiny = Factorization(few.values.new_ones(1, 1), few.values.new_ones(1, problem.X.shape[1]))
+        self._build(tiny, problem.divergence).configure_optimizers()
 
-    def run(self, X: Matrix, start: Factorization, divergence: Divergence, observe: Observer) -> None:
-        net = self._build(start, divergence)
+    def run(self, problem: Problem, start: Factorization | None, observe: Observer) -> Coder | None:
+        X = problem.X
+        if start is None:
+            start = self.init(X, problem.n_components, torch.Generator().manual_seed(problem.seed))
+        net = self._build(start, problem.divergence)
         optimizer = net.configure_optimizers()
-        loader = ResidentLoader(X, self.batch_size, self.seed)
+        loader = ResidentLoader(X, self.batch_size, problem.seed)
         epoch, going = 0, True
         while going:
             loader.sampler.set_epoch(epoch)
@@ -46,6 +51,7 @@ class Net(Method):
                 optimizer.step(lambda: net.objective(batch))  # noqa: B023  # pyright: ignore
             epoch += 1
             going = observe(lambda: net.own_factors(X), epoch)
+        return (lambda rows: net.factorize(rows).H) if net.encoder.codes_unseen_rows else None
 
     def _build(self, start: Factorization, divergence: Divergence) -> NonNegativeAutoencoder:
         return NonNegativeAutoencoder(self.encoder(start), self.decoder(start), divergence, self.optimizer)

@@ -1,0 +1,70 @@
+"""The best value that anybody has found of a problem: gaps are to it, not to the best of the runs that are shown."""
+
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nmf_nets.benchmark.methods.solver import Solver
+from nmf_nets.benchmark.recorder import Budget, Recorder
+from nmf_nets.benchmark.task import Task
+from nmf_nets.inits.random import random
+from nmf_nets.run_directory import write
+
+SHIPPED = Path(__file__).parent / "best_known.json"
+"""Of the tasks that ship, from long runs; the file of a user may be better and then wins."""
+
+FIRST_SEED = 1000
+"""The starts of long runs are not those of the comparison."""
+
+
+class BestKnown:
+    """A small JSON file: identity of the problem -> value and where it came from. Entries only improve."""
+
+    def __init__(self, path: Path, shipped: Path = SHIPPED):
+        self.path, self.shipped = path, shipped
+
+    def value(self, identity: str) -> float | None:
+        """None for a problem that nobody has worked on."""
+        found = [entries[identity]["value"] for entries in (self._own(), _read(self.shipped)) if identity in entries]
+        return min(found, default=None)
+
+    def improve(self, identity: str, value: float, **origin: Any) -> bool:
+        """Whether the value is better than what was known; it is then kept, with its origin."""
+        known = self.value(identity)
+        if known is not None and value >= known:
+            return False
+        entry = {"value": value, **origin, "day": date.today().isoformat()}
+        write(self.path, json.dumps({**self._own(), identity: entry}, indent=2).encode())
+        return True
+
+    def search(self, task: Task, seconds: float, each: float, tell: Callable[[str], None] = lambda said: None) -> None:
+        """For so many seconds, runs of the exact solver from new random starts, each to stationarity or its budget."""
+        recorder = Recorder(task.problem(0), Budget(each, tolerance=1e-7), growth=1.5)
+        spent, seed = 0.0, FIRST_SEED
+        while spent < seconds:
+            tell(f"{task.name}: best known value, start {seed - FIRST_SEED}")
+            start = random(task.X, task.n_components, torch.Generator().manual_seed(seed))
+            run = recorder.record(Solver(task.update, random), start)
+            if not run.curve:
+                raise RuntimeError(f"the exact solver of task {task.name} ended without a value: {run.error}")
+            best = min(run.curve, key=lambda evaluation: evaluation.measured.value)
+            self.improve(
+                task.identity,
+                best.measured.value,
+                task=task.name,
+                method=type(task.update).__name__,
+                seed=seed,
+                iterations=best.iteration,
+            )
+            spent, seed = spent + run.curve[-1].spent.seconds, seed + 1
+
+    def _own(self) -> dict[str, Any]:
+        return _read(self.path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {}

@@ -1,0 +1,67 @@
+"""The one evaluator of a comparison: float64, from the factors alone."""
+
+from dataclasses import dataclass
+
+import torch
+
+from nmf_nets.benchmark.base import Problem
+from nmf_nets.factorization import Factorization
+from nmf_nets.metrics.dead_components import dead_components
+from nmf_nets.metrics.kkt_residual import kkt_residual
+from nmf_nets.metrics.relative_error import relative_error
+from nmf_nets.metrics.sparseness import hoyer_sparseness
+
+
+class NotFinite(ArithmeticError):
+    """Factors that hold NaN or infinity."""
+
+
+class NotAFactorization(ValueError):
+    """Factors that are negative somewhere, or of the wrong shape."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How good factors are; `sparseness` is Hoyer's, the mean over components."""
+
+    value: float
+    relative_error: float
+    kkt_residual: float
+    dead_components: int
+    sparseness: float
+
+
+class Evaluator:
+    """Measures what a method made of one problem; whatever a method says of itself is not heard."""
+
+    def __init__(self, problem: Problem):
+        self.divergence, self.X = problem.divergence, problem.X.to(torch.float64)
+        self.shapes = {
+            "H": (problem.X.shape[0], problem.n_components),
+            "W": (problem.n_components, problem.X.shape[1]),
+        }
+
+    def __call__(self, factors: Factorization) -> Measurement:
+        factors = self._checked(factors)
+        return Measurement(
+            value=float(self.divergence.total(self.X, factors)),
+            relative_error=relative_error(self.X, factors),
+            kkt_residual=kkt_residual(self.X, factors, self.divergence),
+            dead_components=dead_components(factors),
+            sparseness=float(hoyer_sparseness(factors.W).mean()),
+        )
+
+    def value(self, factors: Factorization) -> float:
+        """The divergence alone."""
+        return float(self.divergence.total(self.X, self._checked(factors)))
+
+    def _checked(self, factors: Factorization) -> Factorization:
+        factors = factors.detach().to(self.X.device, torch.float64)
+        for letter, M in (("H", factors.H), ("W", factors.W)):
+            if tuple(M.shape) != self.shapes[letter]:
+                raise NotAFactorization(f"{letter} has shape {tuple(M.shape)}, but {self.shapes[letter]} was asked for")
+            if not bool(torch.isfinite(M).all()):
+                raise NotFinite(f"{letter} has entries that are not finite")
+            if bool((M < 0).any()):
+                raise NotAFactorization(f"{letter} has negative entries, the least is {float(M.min()):.3g}")
+        return factors

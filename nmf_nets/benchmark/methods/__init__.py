@@ -1,0 +1,1 @@
+"""What takes part: solvers and nets of this package, and adapters of other libraries."""

@@ -1,0 +1,86 @@
+"""One table in every form that it is asked for in."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.table import Table as RichTable
+
+from nmf_nets.benchmark.results import Frame
+
+LONG = 30
+"""Characters of a text that a terminal may break."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frame of raw values, and how its columns are written; text stands left, numbers right."""
+
+    name: str
+    title: str
+    frame: Frame
+    formats: Mapping[str, str] = field(default_factory=dict)
+    caption: str = ""
+
+    @property
+    def cells(self) -> list[list[str]]:
+        return [
+            [_written(value, self.formats.get(column, "{}")) for column, value in row.items()]
+            for row in self.frame.to_dict("records")
+        ]
+
+    def is_text(self, column: str) -> bool:
+        return not (pd.api.types.is_numeric_dtype(self.frame[column]) or column in self.formats)
+
+    def rich(self) -> RichTable:
+        table = RichTable(
+            title=self.title,
+            caption=self.caption,
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            title_justify="left",
+            caption_justify="left",
+        )
+        for column in self.frame.columns:
+            long = self.frame[column].map(lambda value: len(str(value))).max() > LONG
+            table.add_column(column, justify="left" if self.is_text(column) else "right", no_wrap=not long)
+        for row in self.cells:
+            table.add_row(*row)
+        return table
+
+    def csv(self) -> str:
+        return self.frame.to_csv(index=False)
+
+    def markdown(self) -> str:
+        rule = [":--" if self.is_text(column) else "--:" for column in self.frame.columns]
+        lines = [list(self.frame.columns), rule, *self.cells]
+        text = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        return f"**{self.title}**\n\n{text}\n\n{self.caption}\n"
+
+    def latex(self) -> str:
+        """A booktabs table."""
+        frame: Frame = pd.DataFrame(self.cells, columns=self.frame.columns)
+        style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+        columns = "".join("l" if self.is_text(column) else "r" for column in self.frame.columns)
+        return style.to_latex(
+            hrules=True, column_format=columns, caption=_tex(f"{self.title}. {self.caption}"), label=f"tab:{self.name}"
+        )
+
+
+def _written(value: Any, form: str) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "—"
+    if isinstance(value, float) and math.isinf(value):
+        return "never"
+    return form.format(value)
+
+
+def _tex(text: str) -> str:
+    for sign in "\\&%$#_{}":
+        text = text.replace(sign, {"\\": r"\textbackslash "}.get(sign, "\\" + sign))
+    return text

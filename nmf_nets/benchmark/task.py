@@ -1,0 +1,93 @@
+"""What is compared on."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import torch
+
+from nmf_nets.benchmark.base import Problem
+from nmf_nets.data.base import MatrixDataModule
+from nmf_nets.divergences.base import Divergence
+from nmf_nets.factorization import Factorization
+from nmf_nets.matrix import Matrix
+from nmf_nets.metrics.svd_excess import svd_error
+from nmf_nets.part import part_name
+from nmf_nets.refusal import Refusal
+from nmf_nets.updates.base import Update
+
+
+class Task:
+    """Data, what is minimised on them, and with how many components; methods train on the training rows.
+
+    update: the exact half-step, which codes held-out rows on everybody's W and finds the best known value.
+    """
+
+    def __init__(
+        self, name: str, data: MatrixDataModule, divergence: Divergence, update: Update, n_components: int, device: str
+    ):
+        data.setup("fit")
+        divergence.refuse(data.training)
+        update.refuse(divergence)
+        if n_components < 1:
+            raise Refusal(f"task.{name}.n_components is {n_components}, but must be at least 1.")
+        held_out = data.test if data.test is not None else data.validation
+        self.name, self.divergence, self.update, self.n_components = name, divergence, update, n_components
+        self.X, self.held_out = data.training.to(device), None if held_out is None else held_out.to(device)
+        self.dataset = data.dataset
+        labels = data.dataset.labels
+        self.labels = None if labels is None else np.asarray(labels)[data.training_rows.numpy()]
+        self.fingerprint = fingerprint(self.X)
+
+    def problem(self, seed: int) -> Problem:
+        return Problem(self.X, self.divergence, self.n_components, seed)
+
+    @property
+    def identity(self) -> str:
+        """Of the problem, whatever the task is called: data, divergence, number of components."""
+        return f"{self.fingerprint} beta={self.divergence.beta:g} n_components={self.n_components}"
+
+    def facts(self) -> dict[str, Any]:
+        """What a report says of it."""
+        n, m = self.X.shape
+        return {
+            "task": self.name,
+            "divergence": part_name(self.divergence),
+            "beta": self.divergence.beta,
+            "n_components": self.n_components,
+            "n_samples": n,
+            "n_features": m,
+            "n_held_out": 0 if self.held_out is None else self.held_out.shape[0],
+            "filled": int((self.X.values > 0).sum()) / (n * m),
+            "sparse": self.X.is_sparse,
+            "dtype": str(self.X.dtype).removeprefix("torch."),
+            "device": str(self.X.device),
+            "fingerprint": self.fingerprint,
+            "identity": self.identity,
+            "rounding": self.divergence.rounding(self.X),
+            "svd_error": svd_error(self.X, self.n_components),
+            "independent_value": self._independent_value,
+            "image_shape": self.dataset.image_shape,
+        }
+
+    @property
+    def _independent_value(self) -> float:
+        """D at X̂ = (X 1)(1ᵀ X) / ΣX, the yardstick of divergences other than Frobenius."""
+        X = self.X.to(torch.float64)
+        one = torch.ones(X.shape[1], 1, dtype=torch.float64, device=X.device)
+        H, W = X @ one, (X.T @ one.new_ones(X.shape[0], 1)).T / X.sum
+        return float(self.divergence.total(X, Factorization(H, W)))
+
+
+def fingerprint(X: Matrix | Factorization) -> str:
+    """Of the shape and the numbers, to the bit; the same in every dtype that holds them exactly."""
+    if isinstance(X, Factorization):
+        parts = [X.H, X.W]
+    else:
+        csr = getattr(X, "csr", None)
+        parts = [X.values] if csr is None else [csr.crow_indices(), csr.col_indices(), X.values]
+    found = hashlib.blake2b(repr([tuple(part.shape) for part in parts]).encode(), digest_size=16)
+    for part in parts:
+        exact = part.detach().cpu().to(torch.float64 if part.is_floating_point() else torch.int64)
+        found.update(np.ascontiguousarray(exact.numpy()).data)
+    return found.hexdigest()

@@ -1,0 +1,1 @@
+"""What is done to the data before anything learns from them."""
