@@ -1,5 +1,6 @@
 """Packages that only some users need."""
 
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -10,12 +11,12 @@ class Missing(Refusal):
     """A package that is asked for is not installed."""
 
 
-def extra(package: str, brought_by: str) -> Any:
-    """The package; raises Missing, with the extra of this project that brings it, where it is not installed."""
+def extra(module: str, brought_by: str) -> Any:
+    """The module; raises Missing, with the extra that brings it, where it or what it needs is not installed."""
     try:
-        return import_module(package)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of what they use, at import: not ours to mend
+            return import_module(module)
     except ModuleNotFoundError as error:
-        name = package.partition(".")[0]
-        if error.name is not None and error.name.partition(".")[0] != name:
-            raise  # it is there, and itself misses something
-        raise Missing(f"{name} is not installed; pip install 'nmf-nets[{brought_by}]' brings it.") from None
+        name = (error.name or module).partition(".")[0]
+        raise Missing(f"{name} is not installed; pip install 'nmf-nets[{brought_by}]' brings it.") from error

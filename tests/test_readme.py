@@ -9,6 +9,7 @@ import nmf_nets
 from nmf_nets.program import CONFIGS
 
 README = (Path(nmf_nets.__file__).parent.parent / "README.md").read_text()
+COMPARISONS = re.findall(r"^nmf-benchmark( [^#\n]*?)?\s*(?:#.*)?$", README, re.MULTILINE)
 COMMANDS = re.findall(r"^(?:.*&& )?python train\.py ([^#\n]+?)\s*(?:#.*)?$", README, re.MULTILINE)
 
 
@@ -30,3 +31,15 @@ def test_every_command_of_the_readme_composes(command):
     first = [re.sub(r"(?<==)([^\[\],]+),.*", r"\1", word) for word in overrides]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         assert compose("train", first).n_components > 0
+
+
+@pytest.mark.parametrize("command", COMPARISONS)
+def test_every_comparison_of_the_readme_composes(command):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("benchmark", shlex.split(command))
+    assert config.task
+    assert config.method
+
+
+def test_there_are_comparisons():
+    assert len(COMPARISONS) >= 4

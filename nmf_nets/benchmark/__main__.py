@@ -49,14 +49,13 @@ def benchmark(config: DictConfig) -> None:
         folder.claim(config, [contest.task.facts() for contest in contests])
         if found := comparison.adopt():
             stderr.print(f"{found} of {len(comparison.keys)} runs are there already, from earlier results")
-        search = config.search if config.search is not None else 10 * config.seconds
-        finished = watched(comparison, search, stderr)
+        finished = watched(comparison, config.search, stderr)
     report = Report(folder.save_tables(comparison.keys, comparison.best_known.value))
     for table in report.summaries:
         console.print(table.rich())
     report.save(folder.path)
     _log(report, config, folder)
-    console.print(f"report: {folder.path / 'report.html'}", soft_wrap=True)
+    console.print(f"report: {folder.path / 'report.html'}", soft_wrap=True, markup=False)
     if not finished:
         stderr.print("stopped; the same command goes on where it was", soft_wrap=True)
         sys.exit(INTERRUPTED)
@@ -88,7 +87,8 @@ def _comparison(config: DictConfig, contests: list[Contest], folder: ResultFolde
 
 def _contests(config: DictConfig, stderr: Console) -> list[Contest]:
     contests, left_out = [], {}
-    if config.data.get("path") is not None and not any("data.path" in str(node) for node in _unresolved(config.task)):
+    path = config.data.get("path")
+    if path is not None and all(OmegaConf.select(node, "data.path") != path for node in config.task.values()):
         raise Refusal("data.path names a file, but none of the tasks takes one; add task=matrix.")
     for name in config.task:
         scene = _scene(config, name)
@@ -105,7 +105,7 @@ def _contests(config: DictConfig, stderr: Console) -> list[Contest]:
                 left_out[f"method {entrant}"] = missing
         contests.append(Contest(task, entrants))
     for what, why in left_out.items():
-        stderr.print(f"{what} is left out: {why}", soft_wrap=True)
+        stderr.print(f"{what} is left out: {why}", soft_wrap=True, markup=False)
     if not any(contest.entrants for contest in contests):
         raise Refusal("nothing is left to compare; name at least one task and one method that can be run here.")
     return contests
@@ -153,13 +153,6 @@ def _made(node: DictConfig) -> Any:
         if isinstance(error.__cause__, Refusal):
             raise error.__cause__ from None
         raise
-
-
-def _unresolved(node: Any) -> Iterator[Any]:
-    container = OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
-    values = container.values() if isinstance(container, dict) else [container]
-    for value in values:
-        yield from _unresolved(value) if isinstance(value, dict) else [value]
 
 
 if __name__ == "__main__":

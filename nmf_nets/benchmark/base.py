@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from nmf_nets.divergences.base import Divergence
-from nmf_nets.extras import Missing as Missing
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes

@@ -7,13 +7,14 @@ from nmf_nets.benchmark.comparison import Comparison
 from nmf_nets.benchmark.recorder import Status
 
 
-def watched(comparison: Comparison, search: float, console: Console) -> bool:
+def watched(comparison: Comparison, search: float | None, console: Console) -> bool:
     """Runs it to its end under a bar; False if Ctrl-C came first, which loses the run under way and nothing else.
 
-    search: seconds to look for a best known value of problems that have none.
+    search: seconds to look for better values of every problem first; None for ten times the budget of a run where
+    nothing is known, and no time elsewhere.
     """
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -25,11 +26,12 @@ def watched(comparison: Comparison, search: float, console: Console) -> bool:
         with bar:
             shown = bar.add_task("", total=len(comparison.keys) - done)
             for contest in comparison.contests:
-                task, budget = contest.task, comparison.protocol.budget
-                if comparison.best_known.value(task.identity) is None:
-                    comparison.best_known.search(
-                        task, search, 5 * budget.seconds, lambda said: bar.update(shown, description=said)
-                    )
+                task, budget = contest.task, comparison.protocol.budget.seconds
+                known = comparison.best_known.value(task.identity) is not None
+                seconds = search if search is not None else 0.0 if known else 10 * budget
+                comparison.best_known.search(
+                    task, seconds, min(seconds, 5 * budget), lambda said: bar.update(shown, description=said)
+                )
             for step, run in comparison.run():
                 cell = step.cell
                 said = f"{cell.task} · {cell.track} start · seed {cell.seed} · {cell.method}"
@@ -38,7 +40,7 @@ def watched(comparison: Comparison, search: float, console: Console) -> bool:
                     continue
                 bar.advance(shown)
                 if run.status in (Status.FAILED, Status.DIVERGED):
-                    console.print(f"{said}: {run.status} ({run.error})", soft_wrap=True)
+                    console.print(f"{said}: {run.status} ({run.error})", soft_wrap=True, markup=False)
     except KeyboardInterrupt:
         return False
     return True

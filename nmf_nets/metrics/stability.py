@@ -26,7 +26,7 @@ def amari_distance(W: Components, other: Components) -> float:
     that no scale matters. A dead component is like none and counts as a constant row; copies of one component are not
     told apart, which costs too. Not symmetric. Source: Amari et al. (1996).
     """
-    A, B = (normalize(M.double(), dim=1, eps=1e-300) for M in (W, other))
+    A, B = (normalize(M.double(), dim=1, eps=TINY) for M in (W, other))
     # A B⁺ = A Bᵀ (B Bᵀ)⁺; the column of a dead component of B is zero but for rounding, which must not be scaled up.
     P = (A @ B.T @ torch.linalg.pinv(B @ B.T, hermitian=True)).abs() * B.any(1)
     r = len(P)

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import torch
 from sklearn.decomposition import NMF, MiniBatchNMF
 from threadpoolctl import threadpool_limits
 
-from nmf_nets.benchmark.base import Method, Missing, Problem
+from nmf_nets.benchmark.base import Method, Problem
 from nmf_nets.benchmark.methods.gensim import Gensim
 from nmf_nets.benchmark.methods.nn_fac import NNFac
 from nmf_nets.benchmark.methods.scikit_learn_minibatch import ScikitLearnMiniBatch
@@ -22,6 +23,7 @@ from nmf_nets.benchmark.methods.tensorly import TensorLy
 from nmf_nets.benchmark.methods.torchnmf import TorchNMF
 from nmf_nets.benchmark.recorder import Budget, Recorder, Status
 from nmf_nets.divergences.beta import beta_divergence
+from nmf_nets.extras import Missing
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
 from nmf_nets.matrix import as_matrix
@@ -91,14 +93,16 @@ def can_be_seeded(name: str) -> bool:
     return tuple(int(part) for part in version("tensorly").split(".")[:2]) >= (0, 10)
 
 
-def problem_of(beta: float = 2, X=PLANTED, n_components: int = 4, seed: int = 0, dtype=torch.float64) -> Problem:
+def problem_of(beta: float = 2, X: Any = PLANTED, n_components: int = 4, seed: int = 0, dtype=torch.float64) -> Problem:
     return Problem(as_matrix(X, dtype), beta_divergence(beta), n_components, seed)
 
 
-def start_of(problem: Problem, name: str | None = None) -> Factorization | None:
-    if name is not None and not ADAPTERS[name].start:
-        return None
+def start_of(problem: Problem) -> Factorization:
     return random(problem.X, problem.n_components, torch.Generator().manual_seed(3))
+
+
+def start_for(name: str, problem: Problem) -> Factorization | None:
+    return start_of(problem) if ADAPTERS[name].start else None
 
 
 def shown(method: Method, problem: Problem, start: Factorization | None, iterations: int) -> dict[int, Factorization]:
@@ -129,7 +133,7 @@ def close(one: Factorization, other: Factorization, rtol: float) -> bool:
 @every_case
 def test_it_descends_from_the_start_which_stays_as_it_is(name, beta):
     method, problem = method_of(name), problem_of(beta)
-    start = random(problem.X, 4, torch.Generator().manual_seed(3))
+    start = start_of(problem)
     before = start.clone()
     run = Recorder(problem, Budget(60, 60)).record(method, start if ADAPTERS[name].start else None)
     assert run.status is Status.BUDGET, run.error
@@ -142,12 +146,12 @@ def test_it_descends_from_the_start_which_stays_as_it_is(name, beta):
 @every_adapter
 def test_it_nears_what_scikit_learn_finds(name):
     method, problem = method_of(name), problem_of()
-    reference = NMF(4, tol=0, max_iter=300)
+    reference: Any = NMF(4, tol=0, max_iter=300)  # pyright: ignore[reportArgumentType]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         H = reference.fit_transform(PLANTED)
     best = relative_error(problem.X, Factorization(torch.from_numpy(H), torch.from_numpy(reference.components_)))
-    seen = shown(method, problem, start_of(problem, name), 500)
+    seen = shown(method, problem, start_for(name, problem), 500)
     assert relative_error(problem.X, seen[max(seen)]) < 1.05 * best
 
 
@@ -169,14 +173,14 @@ def test_sparse_data_give_what_dense_give(name, beta):
     method, dense = method_of(name), problem_of(beta, HOLED)
     sparse = problem_of(beta, scipy.sparse.csr_array(HOLED))
     assert sparse.X.is_sparse
-    one, other = (shown(method, problem, start_of(problem, name), 10) for problem in (dense, sparse))
+    one, other = (shown(method, problem, start_for(name, problem), 10) for problem in (dense, sparse))
     assert close(other[max(other)], one[max(one)], 1e-8)
 
 
 @every_adapter
 def test_float32_is_kept(name):
     method, problem = method_of(name), problem_of(dtype=torch.float32)
-    for start in {start_of(problem, name), None}:
+    for start in {start_for(name, problem), None}:
         seen = shown(method, problem, start, 20)
         wanted = torch.float32 if ADAPTERS[name].keeps_float32 else torch.float64
         assert {(factors.H.dtype, factors.W.dtype) for factors in seen.values()} == {(wanted, wanted)}
@@ -192,7 +196,7 @@ def test_unseen_rows_are_coded_as_well_as_seen_ones(name):
         seen[iteration] = factors().clone()
         return iteration < 100
 
-    coder = method.run(problem, start_of(problem, name), observe)
+    coder = method.run(problem, start_for(name, problem), observe)
     assert coder is not None
     rows = as_matrix(PLANTED[::3] * 2)
     codes = coder(rows)
@@ -229,7 +233,7 @@ def test_the_chance_of_the_process_is_left_alone(name):
 def torchnmf_at_once(problem, start, iterations):
     from torchnmf.nmf import NMF as Theirs
 
-    model = Theirs(problem.X.shape, problem.n_components).double()
+    model: Any = Theirs(problem.X.shape, problem.n_components).double()
     model.H.data.copy_(start.H)
     model.W.data.copy_(start.W.T)
     model.fit(problem.X.dense(), beta=problem.divergence.beta, tol=-math.inf, max_iter=iterations)
@@ -252,11 +256,9 @@ def nn_fac_at_once(rule):
     def run(problem, start, iterations):
         from nn_fac.nmf import nmf
 
-        options = {"init": "custom", "U_0": start.H.numpy(), "V_0": start.W.numpy(), "deterministic": True, "tol": 0}
-        beta = problem.divergence.beta
-        H, W = nmf(
-            problem.X.numpy(), problem.n_components, update_rule=rule, n_iter_max=iterations, beta=beta, **options
-        )
+        options: Any = {"update_rule": rule, "beta": problem.divergence.beta, "deterministic": True, "tol": 0}
+        given: Any = {"init": "custom", "U_0": start.H.numpy(), "V_0": start.W.numpy()}
+        H, W, *_ = nmf(problem.X.numpy(), problem.n_components, n_iter_max=iterations, **given, **options)
         return Factorization(torch.from_numpy(H), torch.from_numpy(W))
 
     return run
@@ -288,16 +290,17 @@ def test_passes_of_minibatches_are_bitwise_those_of_fit(beta, batch_size):
     start = start_of(problem)
     seen = shown(ScikitLearnMiniBatch(batch_size, 0.8), problem, start, 4)
     for passes, factors in seen.items():
-        options = {"batch_size": batch_size, "beta_loss": beta, "fresh_restarts": True, "max_no_improvement": None}
-        model = MiniBatchNMF(
-            4,
-            init="custom",
-            forget_factor=0.8 ** (60 / batch_size),
-            tol=1e-4,
-            max_iter=passes,
-            transform_max_iter=200,
-            **options,
-        )
+        options: Any = {
+            "n_components": 4,
+            "init": "custom",
+            "batch_size": batch_size,
+            "beta_loss": beta,
+            "forget_factor": 0.8 ** (60 / batch_size),
+            "fresh_restarts": True,
+            "max_iter": passes,
+            "transform_max_iter": 200,
+        }
+        model: Any = MiniBatchNMF(**options)
         model._minibatch_convergence = lambda *state: False  # tol is also where the codes of a batch stop
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -402,4 +405,4 @@ def test_a_missing_package_names_the_extra_that_brings_it(name, monkeypatch):
     with pytest.raises(Missing) as missing:
         ADAPTERS[name].make()
     extra = ADAPTERS[name].extra
-    assert str(missing.value) == f"method {package} needs the package {package}: pip install 'nmf-nets[{extra}]'."
+    assert str(missing.value) == f"{package} is not installed; pip install 'nmf-nets[{extra}]' brings it."

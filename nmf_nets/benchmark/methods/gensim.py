@@ -8,7 +8,7 @@ import scipy.sparse
 import torch
 
 from nmf_nets.benchmark.base import Coder, Method, Observer, Problem
-from nmf_nets.benchmark.methods.base import peer
+from nmf_nets.extras import extra
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
@@ -16,16 +16,16 @@ from nmf_nets.shapes import Codes
 
 
 class Gensim(Method):
-    """`update` on the whole corpus, so for ever; Frobenius; one iteration is one pass, in batches of its `chunksize`.
+    """Its `update` with the whole corpus, again and again; Frobenius. One iteration is one pass, in batches of 2000.
 
-    Each call forgets the statistics of the calls before it, and so gains on one call with many `passes`, which
-    averages them over all passes. Its own start, the only one, is half-normal noise at the scale of the first
-    batch. It computes in float64. Codes are those of its own inference, made off the clock, in one batch as in
-    training: `get_document_topics` is the same for a row at a time.
+    Each call forgets the statistics of the calls before it; one call with as many `passes` averages them over all
+    passes, and is far slower to converge. Its own start, the only one, is half-normal noise at the scale of the first
+    batch. It computes in float64. Codes are those of its own inference, made off the clock, for all rows at once as
+    in training; `get_document_topics` does it for one row.
     """
 
     def __init__(self):
-        self.nmf = peer("gensim.models.nmf", "gensim").Nmf
+        self.nmf = extra("gensim.models.nmf", "gensim").Nmf
         logging.getLogger("gensim").setLevel(logging.WARNING)  # it tells of every batch, and the programs log INFO
 
     def refuse(self, problem: Problem, start: Factorization | None) -> None:
@@ -38,7 +38,6 @@ class Gensim(Method):
         model = self.nmf(
             num_topics=problem.n_components,
             id2word={j: str(j) for j in range(problem.X.shape[1])},
-            minimum_probability=0,
             normalize=False,
             eval_every=None,
             random_state=problem.seed,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from nmf_nets.benchmark.base import Method, Observer, Problem
-from nmf_nets.benchmark.methods.base import peer
+from nmf_nets.extras import extra
 from nmf_nets.factorization import Factorization
 from nmf_nets.refusal import Refusal
 
@@ -25,8 +25,8 @@ class NNFac(Method):
         rules = ("hals", "hals_acc", "mu")
         if rule not in rules:
             raise Refusal(f"rule of nn_fac is {rule!r}, but must be one of {', '.join(rules)}.")
-        self.rule, self.nmf = rule, peer("nn_fac.nmf", "nn-fac").nmf
-        self.init = peer("nn_fac.utils.initialize_factors", "nn-fac").nmf_initialization
+        self.rule, self.nmf = rule, extra("nn_fac.nmf", "nn-fac").nmf
+        self.init = extra("nn_fac.utils.initialize_factors", "nn-fac").nmf_initialization
 
     def refuse(self, problem: Problem, start: Factorization | None) -> None:
         beta, most = problem.divergence.beta, min(problem.X.shape)

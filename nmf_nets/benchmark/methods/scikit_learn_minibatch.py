@@ -13,11 +13,11 @@ from nmf_nets.factorization import Factorization
 
 
 class ScikitLearnMiniBatch(Method):
-    """Its `partial_fit` on consecutive batches, so for ever; one iteration is one pass.
+    """Its `partial_fit` with consecutive batches, again and again; one iteration is one pass.
 
-    Every batch is coded afresh, so codes are its own `transform` of all rows, made off the clock, and of a start W
-    alone is used. `fit(fresh_restarts=True)` makes the same passes, bitwise, with forget_factor^(n_samples /
-    batch_size) for the forget_factor here: `fit` forgets so much a pass, `partial_fit` so much a batch.
+    Every batch is coded afresh: of a start it uses W alone, and the codes of all rows are those of its own
+    `transform`, made off the clock. `fit(fresh_restarts=True)` makes the same passes, bitwise, with
+    forget_factor^(n_samples / batch_size) for forget_factor, as `fit` forgets so much a pass, `partial_fit` a batch.
     Its own start is its default, NNDSVD of the first batch with the zeros filled.
     """
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from nmf_nets.benchmark.base import Method, Observer, Problem
-from nmf_nets.benchmark.methods.base import peer
+from nmf_nets.extras import extra
 from nmf_nets.factorization import Factorization
 from nmf_nets.refusal import Refusal
 
@@ -15,15 +15,15 @@ class TensorLy(Method):
     """rule `mu` (`non_negative_parafac`) or `hals` (`non_negative_parafac_hals`), Frobenius, on tensorly's numpy.
 
     Its state is the factors alone, so chunks, which grow with the iterations done as each has a fixed cost, equal one
-    run bitwise. tol=0 spares it the error by which it would stop. Its own start is its default, NNDSVD, whose zeros
-    `mu` cannot leave. It has no way to code unseen rows.
+    run bitwise. tol=0 spares it the error by which it would stop. Its own start is its default, NNDSVD with the zeros
+    filled. It has no way to code unseen rows.
     """
 
     def __init__(self, rule: str):
         rules = {"mu": "non_negative_parafac", "hals": "non_negative_parafac_hals"}
         if rule not in rules:
             raise Refusal(f"rule of tensorly is {rule!r}, but must be one of {', '.join(rules)}.")
-        self.decompose = getattr(peer("tensorly.decomposition", "tensorly"), rules[rule])
+        self.decompose = getattr(extra("tensorly.decomposition", "tensorly"), rules[rule])
 
     def refuse(self, problem: Problem, start: Factorization | None) -> None:
         if problem.divergence.beta != 2:

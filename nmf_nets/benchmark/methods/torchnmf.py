@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from nmf_nets.benchmark.base import Coder, Method, Observer, Problem
-from nmf_nets.benchmark.methods.base import peer
+from nmf_nets.extras import extra
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix, SparseMatrix
 from nmf_nets.shapes import Codes, Components
@@ -23,7 +23,7 @@ class TorchNMF(Method):
     """
 
     def __init__(self):
-        self.nmf = peer("torchnmf.nmf", "torchnmf").NMF
+        self.nmf = extra("torchnmf.nmf", "torchnmf").NMF
 
     def refuse(self, problem: Problem, start: Factorization | None) -> None:
         pass  # every β, dense and sparse, any start

@@ -38,7 +38,7 @@ def main() -> None:
     console = Console(width=max(Console().width, 140))
     for table in report.summaries:
         console.print(table.rich())
-    console.print(f"report: {(to / 'report.html').absolute()}", soft_wrap=True)
+    console.print(f"report: {(to / 'report.html').absolute()}", soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import base64
 import math
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from io import BytesIO
@@ -31,36 +31,31 @@ HERE = Path(__file__).parent
 FEW = 5
 """Bootstrap intervals of fewer seeds hold the true value too seldom to settle anything."""
 
-PICTURES, TOPICS = 16, 20
-"""So many components are shown of each method."""
-
-PIXELS = 400_000
-"""Of all pictures of a page; larger ones are made coarser."""
-
 
 def page(findings: Findings, tables: Sequence[Table], day: date | None = None) -> str:
-    """HTML; day: when it was made, today if not given."""
-    template = Environment(
+    """HTML; day: when it was made, today if not given. Names and words are foreign text, and are escaped."""
+    jinja = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).get_template("page.html")
-    drawn, results = styles(findings.results.cells["method"]), findings.results
-    return template.render(
+    )
+    jinja.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
+    results, drawn = findings.results, styles(findings.results.cells["method"])
+    return jinja.get_template("page.html").render(
         day=day or date.today(),
-        results=results,
+        environment=results.environment,
+        seeds=results.cells["seed"].nunique(),
         drawn=drawn,
         sections=list(sections(findings, tables, drawn)),
         profiles=list(profile_charts(findings, drawn)),
-        fairness=[*fairness_tables(findings), *(table for table in tables if _is_fairness(table))],
-        others=[table for table in tables if _pair(findings, table) is None and not _is_fairness(table)],
-        starts=starts_said(findings),
-        command=_command(results.environment.get("command") or []),
+        starts=starts(findings),
+        fairness=list(fairness_tables(findings)),
+        timings=[table for table in tables if _is_fairness(table)],
+        others=[table for table in tables if not _is_fairness(table) and _pair(findings, table) is None],
+        command=shlex.join(["nmf-benchmark", *(results.environment.get("command") or [""])[1:]]),
         count=_count,
         rows=_rows,
-        title_of=_title,
-        csv_of=lambda table: f"data:text/csv;charset=utf-8,{quote(table.csv())}",
-        heading_of=lambda table: table.title.partition(": ")[0],
-        style=Markup((HERE / "page.css").read_text()),
-        script=Markup((HERE / "page.js").read_text()),
+        csv=lambda table: f"data:text/csv;charset=utf-8,{quote(table.csv())}",
+        style=Markup((HERE / "page.css").read_text("utf-8")),
+        script=Markup((HERE / "page.js").read_text("utf-8")),
         plotly=Markup(get_plotlyjs()),
     )
 
@@ -70,43 +65,36 @@ def page(findings: Findings, tables: Sequence[Table], day: date | None = None) -
 
 @dataclass(frozen=True)
 class Chart:
-    """A plotly figure as JSON that is safe within a script element."""
+    """A plotly figure as JSON that can stand in a script element."""
 
     caption: str
     json: Markup
 
     @classmethod
-    def of(cls, caption: str, traces: Iterable[go.Scatter], **axes: Any) -> "Chart":
-        layout = {
-            "template": "none",
-            "showlegend": False,
-            "hovermode": "closest",
-            "margin": {"l": 64, "r": 14, "t": 10, "b": 44},
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            **axes,
-        }
-        figure = go.Figure(list(traces), layout)
+    def of(cls, caption: str, traces: Iterable[go.Scatter], **layout: Any) -> "Chart":
+        clear = dict.fromkeys(("paper_bgcolor", "plot_bgcolor", "modebar_bgcolor"), "rgba(0,0,0,0)")
+        quiet = {"template": "none", "showlegend": False, "hovermode": "closest"}
+        figure = go.Figure(list(traces), clear | quiet | {"margin": {"l": 52, "r": 14, "t": 10, "b": 44}} | layout)
         return cls(caption, Markup(str(figure.to_json()).replace("<", "\\u003c")))
 
 
 @dataclass(frozen=True)
 class Shown:
-    """The components of one method, in the order of those of the method that ended best.
+    """Components of the run in the middle, in the order that matches those of the method that ended best.
 
-    alike: the mean cosine with these; parts: a picture, or words of each.
+    alike: the mean cosine with these; picture: a data URI, empty if the data are no images; words: of each component.
     """
 
     method: str
     alike: float
-    parts: Any
+    picture: str
+    words: list[list[str]]
 
 
 @dataclass(frozen=True)
 class Section:
-    """One task from one kind of start; pictures and topics are empty where there is nothing to see."""
+    """One task from one kind of start."""
 
-    anchor: str
     task: str
     track: str
     facts: dict[str, Any]
@@ -114,26 +102,22 @@ class Section:
     charts: list[Chart]
     methods: list[str]
     tables: list[Table]
-    pictures: list[Shown]
-    topics: list[Shown]
+    components: list[Shown]
 
 
 def sections(findings: Findings, tables: Sequence[Table], drawn: dict[str, Style]) -> Iterator[Section]:
     pixels = PIXELS / max(1, sum(len(findings.methods(*pair)) for pair in findings.pairs))
-    for number, (task, track) in enumerate(findings.pairs):
+    for task, track in findings.pairs:
         own = [table for table in tables if _pair(findings, table) == (task, track) and not _is_fairness(table)]
-        final = next((table.frame for table in own if table.name.startswith("final_")), None)
         yield Section(
-            f"section-{number}",
             task,
             track,
             findings.tasks[task],
-            [ending(final, findings.finished(task, track)["seed"].nunique()), *speed(findings, task, track)],
+            [ending(findings, task, track, own), *speed(findings, task, track)],
             gap_charts(findings, task, track, drawn),
             findings.methods(task, track),
             own,
-            list(pictures(findings, task, track, pixels)),
-            list(topics(findings, task, track)),
+            list(components(findings, task, track, pixels)),
         )
 
 
@@ -147,14 +131,8 @@ def _pair(findings: Findings, table: Table) -> tuple[str, str] | None:
     return max(found, key=lambda pair: len(pair[0]), default=None)
 
 
-def _title(table: Table) -> str:
-    """Without the heading of its section."""
-    title = table.title.partition(": ")[2] or table.title
-    return title[:1].upper() + title[1:]
-
-
 def _rows(table: Table) -> Iterator[tuple[str | None, list[tuple[str, str, bool]]]]:
-    """Method of a row, if it has one, and text, sortable value and being text or not of its cells."""
+    """The method of each row, if it has one, and of its cells the text, the value to sort by, whether they are text."""
     is_text = [table.is_text(column) for column in table.frame.columns]
     for texts, values in zip(table.cells, table.frame.itertuples(index=False, name=None), strict=True):
         method = values[0] if table.frame.columns[0] == "method" else None
@@ -165,76 +143,85 @@ def _sortable(value: Any) -> str:
     """As JavaScript reads it; empty if missing."""
     if isinstance(value, str):
         return value
-    if pd.isna(value):
-        return ""
-    return str(value).replace("inf", "Infinity")
+    return "" if pd.isna(value) else str(value).replace("inf", "Infinity")
 
 
 # What is said ---------------------------------------------------------------------------------------------------------
 
 
-def ending(final: pd.DataFrame | None, seeds: int) -> str:
-    """Who ended lowest, and who cannot be told apart from it: their 95 % intervals overlap."""
-    if final is None or final.empty:
+def ending(findings: Findings, task: str, track: str, tables: Sequence[Table]) -> str:
+    """Who ended lowest, and who cannot be told apart from it, since their 95 % intervals overlap."""
+    final = next((table.frame for table in tables if table.name.startswith("final_")), None)
+    if final is None:
         return "No method ended as it should; the table says who was left out and why."
-    final = final.sort_values("gap", kind="stable")
-    ends = {row["method"]: Interval(row["gap"], row["from"], row["to"]) for row in final.to_dict("records")}
-    (leader, best), *others = ends.items()
+    ended = findings.finished(task, track).groupby("method")["seed"].nunique()
+    begun = findings.cells(task, track).groupby("method")["seed"].nunique()
+    (leader, best), *others = [
+        (row["method"], Interval(row["gap"], row["from"], row["to"]))
+        for row in final.sort_values("gap", kind="stable").to_dict("records")
+    ]
+    lowest = f"{leader} {'ended lowest' if others else 'alone ended as it should'}: gap {_interval(best)}"
+    if ended[leader] < begun[leader]:
+        lowest += f", in those {ended[leader]} of its {begun[leader]} seeds that ended as they should"
     if not others:
-        return f"{leader} alone ended as it should: gap {_gap(best)}."
-    lowest = f"{leader} ended lowest: gap {_gap(best)}"
-    if seeds == 1:
-        name, next_best = others[0]
-        return f"{lowest}, next {name} with {_short(next_best.value)}. One seed cannot say whether that is luck."
-    if near := [f"{name} ({_short(end.value)})" for name, end in others if end.overlaps(best)]:
-        return f"{lowest}. The {_plural('interval', near)} of {_listed(near)} {_overlap(near)} with it: no winner among them."
-    name, next_best = others[0]
-    apart = f"{lowest}. No other interval overlaps with it; next is {name} with {_gap(next_best)}."
-    return apart if seeds >= FEW else f"{apart} With only {seeds} seeds that is a hint, not proof."
+        return f"{lowest}."
+    if near := [f"that of {name} ({_percent(end.value)})" for name, end in others if end.overlaps(best)]:
+        return f"{lowest}. Its interval overlaps {_listed(near)}, so there is no winner among them."
+    name, following = others[0]
+    apart = f"{lowest}; next is {name} with {_interval(following)}."
+    if (fewest := ended.min()) == 1:
+        return f"{apart} One seed cannot tell whether that is luck."
+    if fewest < FEW:
+        return f"{apart} Their intervals do not overlap, but {fewest} seeds prove little."
+    return f"{apart} No other interval overlaps that of {leader}."
 
 
 def speed(findings: Findings, task: str, track: str) -> Iterator[str]:
-    """Median seconds to come near, of those methods that did in most seeds."""
+    """Median seconds to come near the best known value, of those methods that did so in most seeds."""
     methods = findings.methods(task, track)
     for target in (PROFILED, TARGETS[0]):
         medians = {name: censored_median(findings.times_to(target, task, track, name)).median for name in methods}
         arrived = sorted((time, name) for name, time in medians.items() if math.isfinite(time))
         if arrived:
-            rest = len(methods) - len(arrived)
-            yield (
-                f"Within {percent(target)} of the best known value: "
-                + _listed([f"{name} after {_time(time)}" for time, name in arrived])
-                + (f"; {rest} {'other' if rest == 1 else 'others'} not in most seeds." if rest else ".")
-            )
+            late = len(methods) - len(arrived)
+            said = _listed([f"{name} after {_time(time)}" for time, name in arrived])
+            said += f"; {late} {'other' if late == 1 else 'others'} not in most seeds" if late else ""
+            yield f"Within {_percent(target)} of the best known value: {said}."
             return
     if methods:
-        yield f"No method came within {percent(TARGETS[0])} of the best known value in most seeds."
+        yield f"No method came within {_percent(TARGETS[0])} of the best known value in most seeds."
 
 
-def starts_said(findings: Findings) -> str:
+def starts(findings: Findings) -> str:
+    """Whether the shared starts were indeed one."""
     cells = findings.results.cells
     shared = cells[cells["track"] == "shared"].dropna(subset="start") if "start" in cells else cells[:0]
     if shared.empty:
         return "Every method made its own start, on the clock."
-    different = shared.groupby(["task", "seed"])["start"].nunique()
-    for task, seed in different.index[different > 1]:
-        return f"The starts differ: task {task}, seed {seed} has more than one. These runs should not be compared."
-    said = "From a shared start, all methods began at the same factors, equal to the bit: the table has their fingerprints."
-    return said if len(shared) == len(cells) else f"{said} From their own, each made its best start, on the clock."
+    counts = shared.groupby(["task", "seed"])["start"].nunique()
+    if len(differing := counts[counts > 1]):
+        task, seed = differing.index[0]
+        return f"The shared starts differ: task {task}, seed {seed} has {differing.iloc[0]}. Do not compare these runs."
+    said = "From a shared start, all methods began at the same factors, bit by bit; their fingerprints are below."
+    return said if len(shared) == len(cells) else f"{said} Own starts were made by each method, on the clock."
 
 
-def _gap(gap: Interval) -> str:
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def _interval(gap: Interval) -> str:
     if gap.low == gap.high:
-        return _short(gap.value)
-    return f"{_short(gap.value)} (95 % interval {_short(gap.low).removesuffix(' %')} – {_short(gap.high)})"
+        return _percent(gap.value)
+    low, high = _percent(gap.low).removesuffix(f"{NO_BREAK}%"), _percent(gap.high)
+    return f"{_percent(gap.value)} (95{NO_BREAK}% interval {low}–{high})"
 
 
-def _short(gap: float) -> str:
-    return f"{_number(100 * gap)} %" if gap > LEAST_GAP else f"below {_number(100 * LEAST_GAP)} %"
+def _percent(gap: float) -> str:
+    return f"{_number(100 * gap)}{NO_BREAK}%" if gap > LEAST_GAP else f"<{_number(100 * LEAST_GAP)}{NO_BREAK}%"
 
 
 def _time(seconds: float) -> str:
-    return f"{_number(1e3 * seconds)} ms" if seconds < 0.1 else f"{_number(seconds)} s"
+    return f"{_number(1e3 * seconds)}{NO_BREAK}ms" if seconds < 0.1 else f"{_number(seconds)}{NO_BREAK}s"
 
 
 def _number(x: float) -> str:
@@ -242,16 +229,9 @@ def _number(x: float) -> str:
     return f"{float(f'{x:.3g}'):,.10g}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _plural(noun: str, things: Sequence[Any]) -> str:
-    return noun if len(things) == 1 else f"{noun}s"
-
-
-def _overlap(things: Sequence[Any]) -> str:
-    return "overlaps" if len(things) == 1 else "overlap"
+def _listed(names: Sequence[str], most: int = 4) -> str:
+    shown = [*names[:most], f"{len(names) - most} more"] if len(names) > most else list(names)
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def _count(number: int, noun: str) -> str:
@@ -260,92 +240,73 @@ def _count(number: int, noun: str) -> str:
 
 # Charts ---------------------------------------------------------------------------------------------------------------
 
+AXES: dict[str, tuple[str, Callable[[float], str]]] = {
+    "seconds": ("seconds", _time),
+    "iteration": ("iterations (epochs of a net)", lambda count: f"{count:,g}"),
+}
+
+MOST_GAP = 1e3
+"""Where an axis of gaps ends at the latest."""
+
 GREY = "rgba(128,128,128,{})"
 """Seen on white and on black."""
+
+SAID = "<b>%{fullData.name}</b><br>"
 
 
 def gap_charts(findings: Findings, task: str, track: str, drawn: dict[str, Style]) -> list[Chart]:
     """Median gap with quartiles, over seconds and over iterations, on one scale of gaps."""
     methods = findings.methods(task, track)
-    curves = {axis: {name: findings.middle(task, track, name, axis) for name in methods} for axis in AXES}
     if not methods:
         return []
-    ends = pd.concat([curve[["low", "high"]] for found in curves.values() for curve in found.values()])
-    low, high = min(ends["low"].min(), TARGETS[-1]), max(ends["high"].max(), TARGETS[0])
-    gaps = _log_axis(max(low, LEAST_GAP), min(high, MOST_GAP), percent)
-    return [
-        Chart.of(
-            f"Gap to the best known value, over {axis if axis == 'seconds' else 'iterations'}",
-            [trace for name in methods for trace in _curve(name, drawn[name], curves[axis][name], axis)],
-            xaxis=_log_axis(
-                min(curve[axis].min() for curve in curves[axis].values()),
-                max(curve[axis].max() for curve in curves[axis].values()),
-                written,
-            )
-            | {"title": {"text": title}},
-            yaxis=gaps,
-            shapes=[
-                {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": target, "y1": target, "layer": "below"}
-                | {"line": {"color": GREY.format(0.6), "width": 1, "dash": "dot"}}
-                for target in TARGETS
-            ],
-        )
-        for axis, (title, written) in AXES.items()
+    curves = {axis: {name: findings.middle(task, track, name, axis) for name in methods} for axis in AXES}
+    bands = np.concatenate([curve[["low", "high"]] for found in curves.values() for curve in found.values()])
+    low, high = max(min(*bands.min(0), TARGETS[-1]), LEAST_GAP), min(max(*bands.max(0), TARGETS[0]), MOST_GAP)
+    targets = [
+        {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": target, "y1": target, "layer": "below"}
+        | {"line": {"color": GREY.format(0.6), "width": 1, "dash": "dot"}}
+        for target in TARGETS
     ]
-
-
-AXES = {"seconds": ("seconds", _time), "iteration": ("iterations (epochs of a net)", lambda x: f"{x:,g}")}
-
-MOST_GAP = 1e3
-"""Where an axis of gaps ends; what is farther is not worth a look."""
+    charts = []
+    for axis, (title, written) in AXES.items():
+        along = np.concatenate([curve[axis] for curve in curves[axis].values()])
+        traces = (trace for name in methods for trace in _curve(name, drawn[name], curves[axis][name], axis))
+        across = _log_axis(along.min(), along.max(), written) | {"title": {"text": title}}
+        caption = "Gap over seconds" if axis == "seconds" else "Gap over iterations"
+        gaps = _log_axis(low, high, percent) | {"automargin": True}
+        charts.append(Chart.of(caption, traces, xaxis=across, yaxis=gaps, shapes=targets))
+    return charts
 
 
 def _curve(method: str, style: Style, curve: pd.DataFrame, axis: str) -> Iterator[go.Scatter]:
     """Band, line, and a dot where it ends."""
     x = curve[axis].to_numpy("f4")
     low, middle, high = (curve[name].clip(lower=LEAST_GAP).to_numpy("f4") for name in ("low", "gap", "high"))
-    spread = (curve["low"] < curve["high"]).any()
-    text = [
-        f"gap {_short(gap)}" + (f"<br>quartiles {_short(low)} – {_short(high)}" if spread else "")
-        for low, gap, high in curve[["low", "gap", "high"]].itertuples(index=False)
-    ]
-    hover = f"<b>{escape(method)}</b><br>%{{x:.3~r}} {axis if axis == 'seconds' else 'iterations'}<br>%{{text}}<extra></extra>"
-    said = {"meta": method, "name": str(escape(method)), "hovertemplate": hover}
-    if spread:
-        yield go.Scatter(
-            meta=method,
-            x=np.concatenate([x, x[::-1]]),
-            y=np.concatenate([high, low[::-1]]),
-            mode="lines",
-            line={"width": 0},
-            fill="toself",
-            fillcolor=_faint(style.color),
-            hoverinfo="skip",
-        )
+    hover = f"{SAID}%{{x:.3~r}} {'seconds' if axis == 'seconds' else 'iterations'}<br>gap %{{y:.3~p}}"
+    if (low < high).any():
+        there_and_back = {"x": np.concatenate([x, x[::-1]]), "y": np.concatenate([high, low[::-1]])}
+        filled = {"fill": "toself", "fillcolor": _faint(style.color), "line": {"width": 0}, "mode": "lines"}
+        yield go.Scatter(meta=method, **there_and_back, **filled, hoverinfo="skip")
+        hover += "<br>quartiles %{customdata[0]:.3~p} – %{customdata[1]:.3~p}"
+    said = {"meta": method, "name": str(escape(method)), "hovertemplate": f"{hover}<extra></extra>"}
+    quartiles = np.stack([low, high], axis=1)
     line = {"color": style.color, "dash": style.dash, "width": 2}
-    yield go.Scatter(**said, x=x, y=middle, text=text, mode="lines", line=line)
-    yield go.Scatter(**said, x=x[-1:], y=middle[-1:], text=text[-1:], mode="markers", marker={"color": style.color})
+    yield go.Scatter(**said, x=x, y=middle, customdata=quartiles, mode="lines", line=line)
+    dot = {"color": style.color, "size": 7}
+    yield go.Scatter(**said, x=x[-1:], y=middle[-1:], customdata=quartiles[-1:], mode="markers", marker=dot)
 
 
 def profile_charts(findings: Findings, drawn: dict[str, Style]) -> Iterator[Chart]:
     """Dolan and Moré's, one for each divergence and track."""
+    times = _log_axis(1, 1e3, lambda tau: f"{tau:,g}{NO_BREAK}×") | {"title": {"text": "times the least time of all"}}
+    part = {"range": [-0.03, 1.03], "tickformat": ".0%", "gridcolor": GREY.format(0.18), "zeroline": False}
     for track in dict.fromkeys(track for _, track in findings.pairs):
         for divergence, tasks in by_divergence(findings, track).items():
-            if not set.intersection(*(set(findings.methods(task, track)) for task in tasks)):
-                continue
-            found = profiles(findings, tasks, track)
-            yield Chart.of(
-                f"{divergence}, {track} start: {', '.join(tasks)}",
-                [_profile(method, drawn[method], *curve) for method, curve in found.items()],
-                xaxis=_log_axis(1, 1e3, lambda tau: f"{tau:,g} ×") | {"title": {"text": "times the least time of all"}},
-                yaxis={
-                    "range": [-0.03, 1.03],
-                    "tickformat": ".0%",
-                    "gridcolor": GREY.format(0.18),
-                    "zeroline": False,
-                    "fixedrange": True,
-                },
-            )
+            if set.intersection(*(set(findings.methods(task, track)) for task in tasks)):
+                curves = profiles(findings, tasks, track).items()
+                traces = (_profile(method, drawn[method], *curve) for method, curve in curves)
+                caption = f"{divergence}, {track} start: {', '.join(tasks)}"
+                yield Chart.of(caption, traces, xaxis=times, yaxis=part)
 
 
 def _profile(method: str, style: Style, taus: np.ndarray, part: np.ndarray) -> go.Scatter:
@@ -356,14 +317,14 @@ def _profile(method: str, style: Style, taus: np.ndarray, part: np.ndarray) -> g
         y=part.astype("f4"),
         mode="lines",
         line={"color": style.color, "dash": style.dash, "width": 2, "shape": "hv"},
-        hovertemplate=f"<b>{escape(method)}</b><br>%{{y:.0%}} of the runs<br>in %{{x:.3~r}} × the least time<extra></extra>",
+        hovertemplate=f"{SAID}%{{y:.0%}} of the runs<br>in %{{x:.3~r}} × the least time<extra></extra>",
     )
 
 
-def _log_axis(low: float, high: float, written: Any) -> dict[str, Any]:
-    """With plain words at every power of ten, or at ones, twos and fives where there is hardly a power of ten."""
+def _log_axis(low: float, high: float, written: Callable[[float], str]) -> dict[str, Any]:
+    """With plain words at powers of ten, and between them if they are few."""
     first, last = math.log10(low), math.log10(high)
-    steps = (1,) if last - first > 1.5 else (1, 2, 5)
+    steps = (1,) if last - first > 3 else (1, 3) if last - first > 1 else (1, 2, 5)
     ticks = [k * 10.0**e for e in range(math.floor(first), math.ceil(last) + 1) for k in steps]
     margin = max(0.02 * (last - first), 0.02)
     return {
@@ -371,6 +332,7 @@ def _log_axis(low: float, high: float, written: Any) -> dict[str, Any]:
         "range": [first - margin, last + margin],
         "tickvals": ticks,
         "ticktext": [written(float(f"{tick:.3g}")) for tick in ticks],
+        "tickangle": 0,
         "gridcolor": GREY.format(0.18),
         "zeroline": False,
     }
@@ -382,50 +344,53 @@ def _faint(color: str) -> str:
 
 # Components -----------------------------------------------------------------------------------------------------------
 
+PICTURES, TOPICS = 16, 20
+"""So many components are shown of each method."""
 
-def pictures(findings: Findings, task: str, track: str, pixels: float) -> Iterator[Shown]:
-    """Of data that are images: a strip of at most so many pixels for each method."""
-    shape = findings.tasks[task].get("image_shape")
-    if isinstance(shape, Sequence) and len(shape) == 2:
-        for method, _, order, alike in _aligned(findings, task, track):
-            W = findings.components(task, track, method).double().numpy()[order[:PICTURES]]
-            yield Shown(method, alike, _strip(W.reshape(-1, *shape), pixels))
+PIXELS = 400_000
+"""Of all pictures of a page; larger ones are made coarser."""
 
-
-def topics(findings: Findings, task: str, track: str) -> Iterator[Shown]:
-    """Of data whose features have names: the strongest of each component."""
-    for method, run, order, alike in _aligned(findings, task, track):
-        words = run.get("top_features")
-        if isinstance(words, Sequence):
-            yield Shown(method, alike, [list(words[k]) for k in order[:TOPICS]])
+PAPER = 238
+"""How light a pixel is where a component is zero."""
 
 
-def _aligned(findings: Findings, task: str, track: str) -> Iterator[tuple[str, pd.Series, np.ndarray, float]]:
-    """Method, its run in the middle, the order of its components that matches the first method's, mean cosine to these."""
+def components(findings: Findings, task: str, track: str, pixels: float) -> Iterator[Shown]:
+    """Of each method, if there is something to see: a picture of at most so many pixels, words."""
+    shape, runs = findings.tasks[task].get("image_shape"), findings.finished(task, track)
+    is_image = isinstance(shape, Sequence) and len(shape) == 2
+    if not is_image and "top_features" not in runs:
+        return
     leader = None
     for method in findings.methods(task, track):
-        runs = findings.finished(task, track).query("method == @method").sort_values(["gap", "seed"])
-        W = findings.components(task, track, method).double().numpy()
-        W = W / np.linalg.norm(W, axis=1, keepdims=True).clip(1e-300)
+        by_gap = runs[runs["method"] == method].sort_values(["gap", "seed"])
+        middle = by_gap.iloc[(len(by_gap) - 1) // 2]
+        W = findings.results.components(middle["key"]).double().numpy()
         leader = W if leader is None else leader
-        cosines = leader @ W.T
-        rows, order = linear_sum_assignment(cosines, maximize=True)
-        yield method, runs.iloc[(len(runs) - 1) // 2], order, float(cosines[rows, order].mean())
+        order, alike = _matched(W, leader)
+        picture = _strip(W[order[:PICTURES]].reshape(-1, *shape), pixels) if is_image else ""
+        words = middle.get("top_features")
+        yield Shown(method, alike, picture, [words[k] for k in order[:TOPICS]] if isinstance(words, Sequence) else [])
+
+
+def _matched(W: np.ndarray, leader: np.ndarray) -> tuple[np.ndarray, float]:
+    """The order of the rows of W that matches those of the leader best, and the mean cosine of such pairs."""
+    W, leader = (M / np.linalg.norm(M, axis=1, keepdims=True).clip(1e-300) for M in (W, leader))
+    cosines = leader @ W.T
+    rows, order = linear_sum_assignment(cosines, maximize=True)
+    return order, float(cosines[rows, order].mean())
 
 
 def _strip(tiles: np.ndarray, pixels: float) -> str:
-    """Side by side, each on its own scale, dark where it is strong, and clear between them; a data URI."""
+    """Side by side, each on its own scale, dark where it is strong, with a clear line between; a data URI."""
     n, height, width = tiles.shape
-    k = math.ceil(math.sqrt(tiles.size / pixels))
-    height, width = max(height // k, 1), max(width // k, 1)
-    k = min(k, *tiles.shape[1:])
+    k = min(math.ceil(math.sqrt(tiles.size / pixels)), height, width)
+    height, width = height // k, width // k
     tiles = tiles[:, : height * k, : width * k].reshape(n, height, k, width, k).mean((2, 4))
-    strength = tiles / tiles.max((1, 2), keepdims=True).clip(1e-300)
-    grey = np.pad(255 * (1 - strength), ((0, 0), (0, 0), (0, 1))).transpose(1, 0, 2).reshape(height, -1)[:, :-1]
-    clear = np.arange(grey.shape[1]) % (width + 1) == width
+    grey = PAPER * (1 - tiles / tiles.max((1, 2), keepdims=True).clip(1e-300))
+    rgba = np.stack([grey, grey, grey, np.full_like(grey, 255)], axis=-1)
+    rgba = np.pad(rgba, ((0, 0), (0, 0), (0, 1), (0, 0))).transpose(1, 0, 2, 3).reshape(height, -1, 4)[:, :-1]
     found = BytesIO()
-    picture = np.stack([grey, grey, grey, np.broadcast_to(255 * ~clear, grey.shape)], axis=-1)
-    imsave(found, picture.astype(np.uint8), format="png", pil_kwargs={"optimize": True})
+    imsave(found, rgba.astype(np.uint8), format="png", pil_kwargs={"optimize": True})
     return f"data:image/png;base64,{base64.b64encode(found.getvalue()).decode()}"
 
 
@@ -433,32 +398,26 @@ def _strip(tiles: np.ndarray, pixels: float) -> str:
 
 
 def fairness_tables(findings: Findings) -> Iterator[Table]:
-    """Best known values, starts, versions."""
-    yield Table(
-        "best_known",
-        "Best known values",
-        pd.DataFrame([{"task": task, "value": best, "found by": _origin(findings, task)} for task, best in findings.best.items()]),
-        {"value": "{:.9g}"},
-    )
+    """Best known values, shared starts, versions."""
+    best = [
+        {"task": task, "value": value, "found by": _origin(findings, task)} for task, value in findings.best.items()
+    ]
+    if best:
+        yield Table("best_known", "Best known values", pd.DataFrame(best), {"value": "{:.9g}"})
     cells = findings.results.cells
     if "start" in cells and cells["start"].notna().any():
-        shared = cells.dropna(subset="start").groupby(["task", "seed", "start"])["method"].nunique().reset_index()
-        yield Table("starts", "Shared starts", shared.rename(columns={"start": "fingerprint", "method": "methods"}))
+        counts = cells.dropna(subset="start").groupby(["task", "seed", "start"])["method"].nunique().reset_index()
+        yield Table("starts", "Shared starts", counts.rename(columns={"start": "fingerprint", "method": "methods"}))
     environment = findings.results.environment
     versions = {"python": environment.get("python"), **(environment.get("packages") or {})}
-    rows = [(name, version) for name, version in versions.items() if version is not None]
-    yield Table("versions", "Versions", pd.DataFrame(rows, columns=["package", "version"]))
+    there = [(package, version) for package, version in versions.items() if version is not None]
+    yield Table("versions", "Versions", pd.DataFrame(there, columns=["package", "version"]))
 
 
 def _origin(findings: Findings, task: str) -> str:
     records = findings.results.records
-    least = records[records["task"] == task].sort_values("value", kind="stable").head(1)
-    for run in least.itertuples():
-        if run.value <= findings.best[task]:
-            return f"{run.method}, {run.track} start, seed {run.seed}, among these runs"
-    return "a longer search or an earlier comparison"
-
-
-def _command(arguments: Sequence[str]) -> str:
-    """To be typed again, wherever the program lay."""
-    return shlex.join(["nmf-benchmark", *arguments[1:]])
+    records = records[records["task"] == task]
+    least = records.loc[records["value"].idxmin()] if len(records) else None
+    if least is None or least["value"] > findings.best[task]:
+        return "a longer search or an earlier comparison"
+    return f"{least['method']}, {least['track']} start, seed {least['seed']}, among these runs"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from rich import box
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from nmf_nets.benchmark.results import Frame
@@ -37,8 +38,8 @@ class Table:
 
     def rich(self) -> RichTable:
         table = RichTable(
-            title=self.title,
-            caption=self.caption,
+            title=escape(self.title),
+            caption=escape(self.caption),
             box=box.SIMPLE_HEAD,
             pad_edge=False,
             title_justify="left",
@@ -46,9 +47,9 @@ class Table:
         )
         for column in self.frame.columns:
             long = self.frame[column].map(lambda value: len(str(value))).max() > LONG
-            table.add_column(column, justify="left" if self.is_text(column) else "right", no_wrap=not long)
+            table.add_column(escape(column), justify="left" if self.is_text(column) else "right", no_wrap=not long)
         for row in self.cells:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         return table
 
     def csv(self) -> str:
