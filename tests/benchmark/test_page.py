@@ -52,7 +52,7 @@ ENVIRONMENT = {
 }
 PLOTLY = get_plotlyjs()
 EVIL = "</script><script>alert(1)</script>"
-BOLD = "<b>hals</b> %{x} \"&amp;'"
+BOLD = "<b>hals</b></script> %{x} \"&amp;'"
 
 
 def curve(end, pace=1.0):

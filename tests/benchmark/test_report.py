@@ -8,6 +8,7 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from rich.console import Console
+from scipy.stats import trim_mean
 
 from nmf_nets.benchmark.clock import Spent
 from nmf_nets.benchmark.evaluator import Measurement
@@ -16,7 +17,7 @@ from nmf_nets.benchmark.report.figures import figures, profiles
 from nmf_nets.benchmark.report.findings import Findings
 from nmf_nets.benchmark.report.palette import styles
 from nmf_nets.benchmark.report.table import Table
-from nmf_nets.benchmark.report.tables import summaries, tables
+from nmf_nets.benchmark.report.tables import overall, summaries, tables
 from nmf_nets.benchmark.results import Cell, ResultFolder, Results
 from nmf_nets.factorization import Factorization
 
@@ -186,6 +187,26 @@ def test_figures_draw_every_method(findings):
         FigureCanvasAgg(figure).draw()
     labels = [text.get_text() for text in drawn["curves_toy_shared"].legends[0].get_texts()]
     assert labels == ["broken", "slow", "fast"]
+
+
+def test_over_all_tasks_count_the_methods_that_serve_them_all(tmp_path):
+    folder = ResultFolder(tmp_path)
+    folder.claim({}, [FACTS, {**FACTS, "task": "other", "identity": "other"}])
+    ends = {"good": (101, 102, 103), "bad": (110, 111, 130), "partial": (100.5, 100.5, 100.5)}
+    for task, shift in (("toy", 0), ("other", 5)):
+        for method, values in ends.items():
+            for seed, value in enumerate(values):
+                if method != "partial" or task == "toy":
+                    run = Run(Status.BUDGET, curve((1, 1.0, value + shift)))
+                    folder.save(Cell(task, "shared", method, seed, {}), {"switches_per_second": 1.0}, run)
+    found = Findings(Results.of(folder))
+    frame = next(overall(found, "shared")).frame.set_index("method")
+    assert list(frame.index) == ["good", "bad"]
+    gaps = np.array([[0.01, 0.06], [0.02, 0.07], [0.03, 0.08]])
+    assert frame.loc["good", "gap"] == pytest.approx(trim_mean(gaps.ravel(), 0.25))
+    assert frame.loc["bad", "better with"] == 0.0
+    assert frame.loc["good", "better with"] == 0.5
+    assert frame.loc["good", "from"] <= frame.loc["good", "gap"] <= frame.loc["good", "to"]
 
 
 def test_a_comparison_of_which_nothing_ended_still_says_so(results):

@@ -1,6 +1,6 @@
 """Results with gaps to the best known value: what all tables and figures are made from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -61,6 +61,16 @@ class Findings:
     def methods(self, task: str, track: str) -> list[str]:
         gaps = self.finished(task, track).groupby("method")["gap"].median()
         return [str(name) for name in gaps.sort_values(kind="stable").index]
+
+    def by_method(self, task: str, track: str) -> Iterator[tuple[str, Frame]]:
+        """Each method with its finished runs."""
+        runs = self.finished(task, track)
+        for method in self.methods(task, track):
+            yield method, runs[runs["method"] == method]
+
+    def heading(self, task: str, track: str) -> str:
+        facts = self.tasks[task]
+        return f"{task}, {facts['divergence']}, {facts['n_components']} components, {track} start"
 
     def curves(self, task: str, track: str, method: str) -> list[Frame]:
         """The evaluations of each seed."""

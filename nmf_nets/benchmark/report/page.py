@@ -65,7 +65,7 @@ def page(findings: Findings, tables: Sequence[Table], day: date | None = None) -
 
 @dataclass(frozen=True)
 class Chart:
-    """A plotly figure as JSON that can stand in a script element."""
+    """A plotly figure as JSON, in which plotly writes < so that it can stand in a script element."""
 
     caption: str
     json: Markup
@@ -74,8 +74,8 @@ class Chart:
     def of(cls, caption: str, traces: Iterable[go.Scatter], **layout: Any) -> "Chart":
         clear = dict.fromkeys(("paper_bgcolor", "plot_bgcolor", "modebar_bgcolor"), "rgba(0,0,0,0)")
         quiet = {"template": "none", "showlegend": False, "hovermode": "closest"}
-        figure = go.Figure(list(traces), clear | quiet | {"margin": {"l": 52, "r": 14, "t": 10, "b": 44}} | layout)
-        return cls(caption, Markup(str(figure.to_json()).replace("<", "\\u003c")))
+        figure = go.Figure(list(traces), clear | quiet | {"margin": {"l": 52, "r": 26, "t": 10, "b": 44}} | layout)
+        return cls(caption, Markup(figure.to_json()))
 
 
 @dataclass(frozen=True)
@@ -324,7 +324,7 @@ def _profile(method: str, style: Style, taus: np.ndarray, part: np.ndarray) -> g
 def _log_axis(low: float, high: float, written: Callable[[float], str]) -> dict[str, Any]:
     """With plain words at powers of ten, and between them if they are few."""
     first, last = math.log10(low), math.log10(high)
-    steps = (1,) if last - first > 3 else (1, 3) if last - first > 1 else (1, 2, 5)
+    steps = (1,) if last - first >= 3 else (1, 3) if last - first > 1 else (1, 2, 5)
     ticks = [k * 10.0**e for e in range(math.floor(first), math.ceil(last) + 1) for k in steps]
     margin = max(0.02 * (last - first), 0.02)
     return {

@@ -6,27 +6,31 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
+from nmf_nets.benchmark.report.aspects import beyond, fairness, held_out, left_out
 from nmf_nets.benchmark.report.findings import TARGETS, Findings
 from nmf_nets.benchmark.report.table import Table
-from nmf_nets.benchmark.results import Frame
 from nmf_nets.benchmark.statistics import (
     TimeToTarget,
     bootstrap_interval,
     censored_median,
     holm,
+    improvement_interval,
     interquartile_mean,
     paired_difference,
     probability_of_improvement,
 )
-from nmf_nets.metrics.stability import stability
 
 MIB = 2**20
 
 
 def tables(findings: Findings) -> list[Table]:
-    return [table for pair in findings.pairs for make in TABLES for table in make(findings, *pair)]
+    """All there are: of each task and track, and over the tasks of each track."""
+    makers = (final, times, paired, held_out, beyond, fairness, left_out)
+    found = [table for pair in findings.pairs for make in makers for table in make(findings, *pair)]
+    return found + [
+        table for track in dict.fromkeys(track for _, track in findings.pairs) for table in overall(findings, track)
+    ]
 
 
 def summaries(findings: Findings) -> list[Table]:
@@ -49,7 +53,7 @@ def summary(findings: Findings, task: str, track: str) -> Iterator[Table]:
     frame["ended"] = ends.frame["ended"]
     yield Table(
         f"summary_{task}_{track}",
-        _heading(findings, task, track),
+        findings.heading(task, track),
         frame,
         {**ends.formats, **{f"to {100 * target:g} %": "{}" for target in TARGETS}},
         f"gap: to the best known value {findings.best[task]:.8g}, interquartile mean over seeds. to …: seconds to come "
@@ -64,7 +68,7 @@ def _censored(time: TimeToTarget) -> str:
 def final(findings: Findings, task: str, track: str) -> Iterator[Table]:
     """Where each method ended."""
     facts, rows = findings.tasks[task], []
-    for method, runs in _by_method(findings, task, track):
+    for method, runs in findings.by_method(task, track):
         gap = bootstrap_interval(runs["gap"].to_numpy(), interquartile_mean, np.random.default_rng(0))
         row: dict[str, Any] = {
             "method": method,
@@ -94,7 +98,7 @@ def final(findings: Findings, task: str, track: str) -> Iterator[Table]:
     if rows:
         yield Table(
             f"final_{task}_{track}",
-            f"{_heading(findings, task, track)}: where each method ended",
+            f"{findings.heading(task, track)}: where each method ended",
             pd.DataFrame(rows),
             {
                 "gap": "{:+.3%}",
@@ -135,7 +139,7 @@ def times(findings: Findings, task: str, track: str) -> Iterator[Table]:
     if rows:
         yield Table(
             f"times_{task}_{track}",
-            f"{_heading(findings, task, track)}: seconds to a gap",
+            f"{findings.heading(task, track)}: seconds to a gap",
             pd.DataFrame(rows),
             {f"to {100 * target:g} %": "{:.4g}" for target in TARGETS},
             "Median over all seeds; a seed that never came so near counts as later than any.",
@@ -144,7 +148,7 @@ def times(findings: Findings, task: str, track: str) -> Iterator[Table]:
 
 def paired(findings: Findings, task: str, track: str) -> Iterator[Table]:
     """Each method against the one that ended best, seed by seed."""
-    gaps = {method: runs.set_index("seed")["gap"] for method, runs in _by_method(findings, task, track)}
+    gaps = {method: runs.set_index("seed")["gap"] for method, runs in findings.by_method(task, track)}
     if len(gaps) < 2:
         return
     leader, *others = gaps
@@ -161,7 +165,7 @@ def paired(findings: Findings, task: str, track: str) -> Iterator[Table]:
     frame["p (Holm)"] = holm(frame["p (Holm)"].to_numpy())
     yield Table(
         f"paired_{task}_{track}",
-        f"{_heading(findings, task, track)}: against {leader}, from the same starts",
+        f"{findings.heading(task, track)}: against {leader}, from the same starts",
         frame,
         {"behind by": "{:+.3%}", "from": "{:+.3%}", "to": "{:+.3%}", "p (Holm)": "{:.3f}", "better with": "{:.2f}"},
         f"behind by: median over seeds of the gap minus that of {leader}, with its 95 % bootstrap interval. p: "
@@ -170,133 +174,39 @@ def paired(findings: Findings, task: str, track: str) -> Iterator[Table]:
     )
 
 
-def held_out(findings: Findings, task: str, track: str) -> Iterator[Table]:
-    """Codes of rows that nobody has seen."""
-    rows, count = [], findings.tasks[task]["n_held_out"]
-    for method, runs in _by_method(findings, task, track):
-        runs = runs.reindex(columns=[*runs.columns, *(name for name in CODES if name not in runs.columns)])
-        rows.append(
-            {
-                "method": method,
-                "own codes": runs["own_codes_value"].median(),
-                "exact codes": runs["exact_codes_value"].median(),
-                "own above exact": (runs["own_codes_value"] / runs["exact_codes_value"] - 1).median(),
-                "own, ms/1000 rows": 1e6 * runs["own_codes_seconds"].median() / max(count, 1),
-                "exact, ms/1000 rows": 1e6 * runs["exact_codes_seconds"].median() / max(count, 1),
-                "own, ms one row": 1e3 * runs["own_codes_row_seconds"].median(),
-                "exact, ms one row": 1e3 * runs["exact_codes_row_seconds"].median(),
-            }
-        )
-    if rows and count:
-        yield Table(
-            f"held_out_{task}_{track}",
-            f"{_heading(findings, task, track)}: {count} held-out rows",
-            pd.DataFrame(rows).sort_values("own codes", ignore_index=True),
-            {
-                "own codes": "{:.6g}",
-                "exact codes": "{:.6g}",
-                "own above exact": "{:+.3%}",
-                "own, ms/1000 rows": "{:.3g}",
-                "exact, ms/1000 rows": "{:.3g}",
-                "own, ms one row": "{:.3g}",
-                "exact, ms one row": "{:.3g}",
-            },
-            "The divergence with the codes that the method itself makes, and with exact codes on its components; "
-            "medians over seeds.",
-        )
-
-
-def beyond(findings: Findings, task: str, track: str) -> Iterator[Table]:
-    """What the loss does not say."""
+def overall(findings: Findings, track: str) -> Iterator[Table]:
+    """Over all tasks, for the methods that ended as they should in every seed of each."""
+    tasks = [task for task, other in findings.pairs if other == track and findings.methods(task, track)]
+    gaps: dict[str, list[np.ndarray]] = {}
+    for task in tasks:
+        for method, runs in findings.by_method(task, track):
+            gaps.setdefault(method, []).append(runs.sort_values("seed")["gap"].to_numpy())
+    seeds = findings.results.cells["seed"].nunique()
+    whole = {
+        method: np.stack(found, axis=1)
+        for method, found in gaps.items()
+        if len(found) == len(tasks) and all(len(gap) == seeds for gap in found)
+    }
+    if len(tasks) < 2 or not whole:
+        return
+    rng = np.random.default_rng(0)
+    ends = {method: bootstrap_interval(gap, interquartile_mean, rng) for method, gap in whole.items()}
+    leader = min(ends, key=lambda method: ends[method].value)
     rows = []
-    for method, runs in _by_method(findings, task, track):
-        row: dict[str, Any] = {"method": method}
-        components = findings.all_components(task, track, method)
-        if len(components) > 1:
-            alike = stability(components, torch.Generator().manual_seed(0))
-            row |= {"cosine": alike.matched_cosine, "shuffled": alike.shuffled_cosine, "uniform": alike.uniform_cosine}
-            row |= {"Amari": alike.amari_distance, "shuffled ": alike.shuffled_amari, "uniform ": alike.uniform_amari}
-        row |= {name: runs[key].median() for name, key in QUALITIES.items() if key in runs and runs[key].notna().any()}
-        rows.append(row)
-    if any(len(row) > 1 for row in rows):
-        yield Table(
-            f"beyond_{task}_{track}",
-            f"{_heading(findings, task, track)}: beyond the loss",
-            pd.DataFrame(rows),
-            {name: "{:.3f}" for row in rows for name in row if name != "method"},
-            "cosine (1 is best) and Amari distance (0 is best): how alike the components of different seeds are, "
-            "beside the same with entries shuffled, and uniform ones: what chance gives. Clusters: each row's "
-            "strongest component. NPMI of the ten strongest features, these rows being the corpus; diversity of the 25 "
-            "strongest. Medians over seeds.",
-        )
-
-
-def fairness(findings: Findings, task: str, track: str) -> Iterator[Table]:
-    """How far the timings can be trusted."""
-    rows = [
-        {
-            "method": method,
-            "starts": runs["start"].nunique() if track == "shared" else "own",
-            "first call, s": runs["warm_up_seconds"].median(),
-            "processors busy": (runs["cpu_seconds"] / runs["seconds"]).median(),
-            "in the system": (runs["system_seconds"] / runs["cpu_seconds"].clip(lower=1e-9)).median(),
-            "switches/s": runs["switches_per_second"].median(),
-            "most switches/s": runs["switches_per_second"].max(),
-            "repeated": int((runs["attempts"] - 1).sum()),
-        }
-        for method, runs in _by_method(findings, task, track)
-    ]
-    if rows:
-        yield Table(
-            f"fairness_{task}_{track}",
-            f"{_heading(findings, task, track)}: how fair it was",
-            pd.DataFrame(rows),
-            {
-                "first call, s": "{:.3f}",
-                "processors busy": "{:.2f}",
-                "in the system": "{:.1%}",
-                "switches/s": "{:.0f}",
-                "most switches/s": "{:.0f}",
-            },
-            "first call: a first iteration, not counted, which compiles. switches: involuntary context switches; a "
-            "quiet machine shows under 60 a second, a disturbed one over 160, and such runs are repeated.",
-        )
-
-
-def left_out(findings: Findings, task: str, track: str) -> Iterator[Table]:
-    """Who took no part, or did not end as runs should, and why."""
-    cells = findings.cells(task, track)
-    odd = cells[~cells["status"].isin(["converged", "budget"])]
-    if len(odd):
-        frame = odd.groupby(["method", "status", "error"], dropna=False, sort=False)["seed"].nunique().reset_index()
-        yield Table(
-            f"left_out_{task}_{track}",
-            f"{_heading(findings, task, track)}: left out, failed, diverged",
-            frame.rename(columns={"seed": "seeds", "error": "because"})[["method", "status", "seeds", "because"]],
-        )
-
-
-TABLES = (final, times, paired, held_out, beyond, fairness, left_out)
-CODES = tuple(f"{who}_codes_{what}" for who in ("own", "exact") for what in ("value", "seconds", "row_seconds"))
-QUALITIES = {
-    "accuracy": "accuracy",
-    "NMI": "nmi",
-    "ARI": "ari",
-    "NPMI": "npmi",
-    "diversity": "diversity",
-    "recovery": "recovery",
-}
-
-
-def _by_method(findings: Findings, task: str, track: str) -> Iterator[tuple[str, Frame]]:
-    runs = findings.finished(task, track)
-    for method in findings.methods(task, track):
-        yield method, runs[runs["method"] == method]
-
-
-def _heading(findings: Findings, task: str, track: str) -> str:
-    facts = findings.tasks[task]
-    return f"{task}, {facts['divergence']}, {facts['n_components']} components, {track} start"
+    for method in sorted(ends, key=lambda method: ends[method].value):
+        better = improvement_interval(whole[method], whole[leader], rng)
+        row = {"method": method, "gap": ends[method].value, "from": ends[method].low, "to": ends[method].high}
+        rows.append(row | {"better with": better.value, "at least": better.low, "at most": better.high})
+    yield Table(
+        f"overall_{track}",
+        f"Over {len(tasks)} tasks, {track} start",
+        pd.DataFrame(rows),
+        dict.fromkeys(("gap", "from", "to"), "{:+.3%}")
+        | dict.fromkeys(("better with", "at least", "at most"), "{:.2f}"),
+        f"Of the methods that serve {', '.join(tasks)}. gap: interquartile mean over seeds and tasks; better with: the "
+        f"probability of ending below {leader}, the mean over tasks; 95 % intervals of a bootstrap in which seeds are "
+        "drawn anew within each task.",
+    )
 
 
 def _count(statuses: Any) -> str:

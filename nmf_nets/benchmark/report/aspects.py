@@ -1,0 +1,129 @@
+"""What else there is to say of a method than how low it came: as tables of each task and track."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import torch
+
+from nmf_nets.benchmark.report.findings import Findings
+from nmf_nets.benchmark.report.table import Table
+from nmf_nets.metrics.stability import stability
+
+
+def held_out(findings: Findings, task: str, track: str) -> Iterator[Table]:
+    """Codes of rows that nobody has seen."""
+    rows, count = [], findings.tasks[task]["n_held_out"]
+    for method, runs in findings.by_method(task, track):
+        runs = runs.reindex(columns=[*runs.columns, *(name for name in CODES if name not in runs.columns)])
+        rows.append(
+            {
+                "method": method,
+                "own codes": runs["own_codes_value"].median(),
+                "exact codes": runs["exact_codes_value"].median(),
+                "own above exact": (runs["own_codes_value"] / runs["exact_codes_value"] - 1).median(),
+                "own, ms/1000 rows": 1e6 * runs["own_codes_seconds"].median() / max(count, 1),
+                "exact, ms/1000 rows": 1e6 * runs["exact_codes_seconds"].median() / max(count, 1),
+                "own, ms one row": 1e3 * runs["own_codes_row_seconds"].median(),
+                "exact, ms one row": 1e3 * runs["exact_codes_row_seconds"].median(),
+            }
+        )
+    if rows and count:
+        yield Table(
+            f"held_out_{task}_{track}",
+            f"{findings.heading(task, track)}: {count} held-out rows",
+            pd.DataFrame(rows).sort_values("own codes", ignore_index=True),
+            {
+                "own codes": "{:.6g}",
+                "exact codes": "{:.6g}",
+                "own above exact": "{:+.3%}",
+                "own, ms/1000 rows": "{:.3g}",
+                "exact, ms/1000 rows": "{:.3g}",
+                "own, ms one row": "{:.3g}",
+                "exact, ms one row": "{:.3g}",
+            },
+            "The divergence with the codes that the method itself makes, and with exact codes on its components; "
+            "medians over seeds.",
+        )
+
+
+def beyond(findings: Findings, task: str, track: str) -> Iterator[Table]:
+    """What the loss does not say."""
+    rows = []
+    for method, runs in findings.by_method(task, track):
+        row: dict[str, Any] = {"method": method}
+        components = findings.all_components(task, track, method)
+        if len(components) > 1:
+            alike = stability(components, torch.Generator().manual_seed(0))
+            row |= {"cosine": alike.matched_cosine, "Amari": alike.amari_distance}
+            row |= {"cosine, shuffled": alike.shuffled_cosine, "Amari, shuffled": alike.shuffled_amari}
+            row |= {"cosine, uniform": alike.uniform_cosine, "Amari, uniform": alike.uniform_amari}
+        row |= {name: runs[key].median() for name, key in QUALITIES.items() if key in runs and runs[key].notna().any()}
+        rows.append(row)
+    if any(len(row) > 1 for row in rows):
+        yield Table(
+            f"beyond_{task}_{track}",
+            f"{findings.heading(task, track)}: beyond the loss",
+            pd.DataFrame(rows),
+            {name: "{:.3f}" for row in rows for name in row if name != "method"},
+            "cosine (1 is best) and Amari distance (0 is best): how alike the components of different seeds are, "
+            "beside the same with entries shuffled, and uniform ones: what chance gives. Clusters: each row's "
+            "strongest component. NPMI of the ten strongest features, these rows being the corpus; diversity of the 25 "
+            "strongest. Medians over seeds.",
+        )
+
+
+def fairness(findings: Findings, task: str, track: str) -> Iterator[Table]:
+    """How far the timings can be trusted."""
+    rows = [
+        {
+            "method": method,
+            "starts": runs["start"].nunique() if track == "shared" else "own",
+            "first call, s": runs["warm_up_seconds"].median(),
+            "processors busy": (runs["cpu_seconds"] / runs["seconds"]).median(),
+            "in the system": (runs["system_seconds"] / runs["cpu_seconds"].clip(lower=1e-9)).median(),
+            "switches/s": runs["switches_per_second"].median(),
+            "most switches/s": runs["switches_per_second"].max(),
+            "repeated": int((runs["attempts"] - 1).sum()),
+        }
+        for method, runs in findings.by_method(task, track)
+    ]
+    if rows:
+        yield Table(
+            f"fairness_{task}_{track}",
+            f"{findings.heading(task, track)}: how fair it was",
+            pd.DataFrame(rows),
+            {
+                "first call, s": "{:.3f}",
+                "processors busy": "{:.2f}",
+                "in the system": "{:.1%}",
+                "switches/s": "{:.0f}",
+                "most switches/s": "{:.0f}",
+            },
+            "first call: a first iteration, not counted, which compiles. switches: involuntary context switches; a "
+            "quiet machine shows under 60 a second, a disturbed one over 160, and such runs are repeated.",
+        )
+
+
+def left_out(findings: Findings, task: str, track: str) -> Iterator[Table]:
+    """Who took no part, or did not end as runs should, and why."""
+    cells = findings.cells(task, track)
+    odd = cells[~cells["status"].isin(["converged", "budget"])]
+    if len(odd):
+        frame = odd.groupby(["method", "status", "error"], dropna=False, sort=False)["seed"].nunique().reset_index()
+        yield Table(
+            f"left_out_{task}_{track}",
+            f"{findings.heading(task, track)}: left out, failed, diverged",
+            frame.rename(columns={"seed": "seeds", "error": "because"})[["method", "status", "seeds", "because"]],
+        )
+
+
+CODES = tuple(f"{who}_codes_{what}" for who in ("own", "exact") for what in ("value", "seconds", "row_seconds"))
+QUALITIES = {
+    "accuracy": "accuracy",
+    "NMI": "nmi",
+    "ARI": "ari",
+    "NPMI": "npmi",
+    "diversity": "diversity",
+    "recovery": "recovery",
+}
