@@ -97,6 +97,7 @@ class Section:
 
     task: str
     track: str
+    heading: str
     facts: dict[str, Any]
     said: list[str]
     charts: list[Chart]
@@ -112,6 +113,7 @@ def sections(findings: Findings, tables: Sequence[Table], drawn: dict[str, Style
         yield Section(
             task,
             track,
+            findings.heading(task, track),
             findings.tasks[task],
             [ending(findings, task, track, own), *speed(findings, task, track)],
             gap_charts(findings, task, track, drawn),
@@ -356,14 +358,12 @@ PAPER = 238
 
 def components(findings: Findings, task: str, track: str, pixels: float) -> Iterator[Shown]:
     """Of each method, if there is something to see: a picture of at most so many pixels, words."""
-    shape, runs = findings.tasks[task].get("image_shape"), findings.finished(task, track)
+    shape, leader = findings.tasks[task].get("image_shape"), None
     is_image = isinstance(shape, Sequence) and len(shape) == 2
-    if not is_image and "top_features" not in runs:
+    if not is_image and "top_features" not in findings.results.cells:
         return
-    leader = None
-    for method in findings.methods(task, track):
-        by_gap = runs[runs["method"] == method].sort_values(["gap", "seed"])
-        middle = by_gap.iloc[(len(by_gap) - 1) // 2]
+    for method, runs in findings.by_method(task, track):
+        middle = runs.sort_values(["gap", "seed"]).iloc[(len(runs) - 1) // 2]
         W = findings.results.components(middle["key"]).double().numpy()
         leader = W if leader is None else leader
         order, alike = _matched(W, leader)
