@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from datetime import date
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,7 @@ def write(path: Path, data: bytes) -> None:
 def environment() -> dict[str, Any]:
     """Enough to run it again: versions, machine, threads, revision, command."""
     return {
+        "day": date.today().isoformat(),
         "python": platform.python_version(),
         "packages": {name: version_of(name) for name in (*PACKAGES, *PEERS)},
         "platform": platform.platform(),

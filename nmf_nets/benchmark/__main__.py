@@ -50,7 +50,7 @@ def benchmark(config: DictConfig) -> None:
         if found := comparison.adopt():
             stderr.print(f"{found} of {len(comparison.keys)} runs are there already, from earlier results")
         finished = watched(comparison, config.search, stderr)
-    report = Report(folder.save_tables(comparison.keys, comparison.best_known.value))
+    report = Report(folder.save_tables(comparison.keys, comparison.best_known))
     for table in report.summaries:
         console.print(table.rich())
     report.save(folder.path)

@@ -29,8 +29,13 @@ class BestKnown:
 
     def value(self, identity: str) -> float | None:
         """None for a problem that nobody has worked on."""
-        found = [entries[identity]["value"] for entries in (self._own(), _read(self.shipped)) if identity in entries]
-        return min(found, default=None)
+        return self._entry(identity).get("value")
+
+    def origin(self, identity: str) -> str | None:
+        """Who found it, in words."""
+        entry = self._entry(identity)
+        found = [entry.get("method"), *(f"{name} {entry[name]}" for name in ("seed", "iterations") if name in entry)]
+        return ", ".join([*map(str, found), entry["day"]]) if "day" in entry else None
 
     def improve(self, identity: str, value: float, **origin: Any) -> bool:
         """Whether the value is better than what was known; it is then kept, with its origin."""
@@ -61,6 +66,10 @@ class BestKnown:
                 iterations=best.iteration,
             )
             spent, seed = spent + run.curve[-1].spent.seconds, seed + 1
+
+    def _entry(self, identity: str) -> dict[str, Any]:
+        found = [entries[identity] for entries in (self._own(), _read(self.shipped)) if identity in entries]
+        return min(found, key=lambda entry: entry["value"], default={})
 
     def _own(self) -> dict[str, Any]:
         return _read(self.path)

@@ -1,8 +1,9 @@
 """What a comparison leaves on disk."""
 
 import json
+import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -13,10 +14,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_file, save
 
+from nmf_nets.benchmark.best_known import BestKnown
 from nmf_nets.benchmark.recorder import Run
 from nmf_nets.factorization import Factorization
 from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import environment, write
+
+PROTOCOL = ("seeds", "seconds", "iterations", "tolerance", "tracks", "growth", "retries", "disturbance", "device")
+"""Entries of the configuration that a report shows."""
 
 Frame = Any
 """A pandas frame; by pandas's own annotations nearly everything could be a Series too."""
@@ -59,7 +64,8 @@ class ResultFolder:
                 "runs are taken over if `cache` is a folder above it."
             )
         write(self.config, text.encode())
-        write(self.environment, json.dumps(environment(), indent=2).encode())
+        protocol = {name: config[name] for name in PROTOCOL if name in config}
+        write(self.environment, json.dumps({**environment(), "protocol": protocol}, indent=2, default=list).encode())
         write(self.tasks, json.dumps(list(facts), indent=2).encode())
 
     def has(self, key: str) -> bool:
@@ -89,10 +95,10 @@ class ResultFolder:
                 shutil.copyfile(source, unfinished)
                 unfinished.replace(target)
 
-    def save_tables(self, keys: Sequence[str], best_known: Callable[[str], float | None]) -> "Results":
+    def save_tables(self, keys: Sequence[str], best_known: BestKnown) -> "Results":
         """records.parquet and records.jsonl (one row an evaluation), cells.parquet (one row a run) of these cells.
 
-        best_known: of the identity of a problem; what is known now is written into tasks.json.
+        best_known: what is known now is written into tasks.json.
         """
         results = Results.of(self, keys).knowing(best_known)
         write(self.tasks, json.dumps(results.tasks.to_dict("records"), indent=2).encode())
@@ -182,14 +188,14 @@ class Results:
             {key: folder for part in parts for key, folder in part.folders.items()},
         )
 
-    def knowing(self, best_known: Callable[[str], float | None]) -> "Results":
-        """With the best known value of each task, if it is better than what the folder says."""
-
-        def best(task: dict[str, Any]) -> float | None:
-            known = (task.get("best_known"), best_known(task["identity"]))
-            return min((value for value in known if value is not None and not pd.isna(value)), default=None)
-
-        return replace(self, tasks=self.tasks.assign(best_known=[best(task) for task in self.tasks.to_dict("records")]))
+    def knowing(self, best_known: BestKnown) -> "Results":
+        """With the best known value of each task and who found it, if it is better than what the folder says."""
+        tasks = self.tasks.to_dict("records")
+        for task in tasks:
+            value = best_known.value(task["identity"])
+            if value is not None and not task.get("best_known", math.inf) <= value:
+                task |= {"best_known": value, "best_known_by": best_known.origin(task["identity"])}
+        return replace(self, tasks=pd.DataFrame(tasks))
 
     def components(self, key: str) -> torch.Tensor:
         """W where that run ended."""

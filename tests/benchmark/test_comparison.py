@@ -64,7 +64,7 @@ def comparison(path, *entrants, tasks=None, cache=None, seeds=2, tracks=("shared
 
 def everything(one):
     ran = [step.cell for step, run in one.run() if run is not None]
-    return ran, one.folder.save_tables(one.keys, one.best_known.value)
+    return ran, one.folder.save_tables(one.keys, one.best_known)
 
 
 def test_all_cells_are_filled_methods_interleaved_over_seeds(tmp_path):
@@ -267,6 +267,13 @@ def test_what_is_best_known_only_improves(tmp_path):
     assert BestKnown(tmp_path / "own.json", shipped).value("a") == 1.5
     assert json.loads((tmp_path / "own.json").read_text())["a"]["method"] == "better"
     assert json.loads(shipped.read_text()) == {"a": {"value": 2.0}}
+
+
+def test_what_is_best_known_says_who_found_it(tmp_path):
+    best = BestKnown(tmp_path / "own.json", tmp_path / "none.json")
+    best.improve("a", 1.5, method="HALS", seed=3, iterations=7)
+    assert best.origin("a").startswith("HALS, seed 3, iterations 7, 2")
+    assert best.origin("b") is None
 
 
 def test_a_search_finds_what_the_comparison_finds_or_better(tmp_path):

@@ -30,7 +30,7 @@ def main() -> None:
         if to is None:
             raise Refusal("several folders make one report: --to says where it goes.")
         results = Results.gathered([ResultFolder(folder) for folder in given.folders])
-        report = Report(results.knowing(BestKnown(given.best_known).value))
+        report = Report(results.knowing(BestKnown(given.best_known)))
         report.save(to)
     except Refusal as refusal:
         print(f"refused: {refusal}", file=sys.stderr)  # noqa: T201

@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from nmf_nets.benchmark.report.findings import Findings
+from nmf_nets.benchmark.report.numbers import signed_percent
 from nmf_nets.benchmark.report.table import Table
 from nmf_nets.metrics.stability import stability
 
@@ -36,7 +37,7 @@ def held_out(findings: Findings, task: str, track: str) -> Iterator[Table]:
             {
                 "own codes": "{:.6g}",
                 "exact codes": "{:.6g}",
-                "own above exact": "{:+.3%}",
+                "own above exact": signed_percent,
                 "own, ms/1000 rows": "{:.3g}",
                 "exact, ms/1000 rows": "{:.3g}",
                 "own, ms one row": "{:.3g}",
@@ -79,7 +80,7 @@ def fairness(findings: Findings, task: str, track: str) -> Iterator[Table]:
         {
             "method": method,
             "starts": runs["start"].nunique() if track == "shared" else "own",
-            "first call, s": runs["warm_up_seconds"].median(),
+            "first call, ms": 1e3 * runs["warm_up_seconds"].median(),
             "processors busy": (runs["cpu_seconds"] / runs["seconds"]).median(),
             "in the system": (runs["system_seconds"] / runs["cpu_seconds"].clip(lower=1e-9)).median(),
             "switches/s": runs["switches_per_second"].median(),
@@ -91,10 +92,10 @@ def fairness(findings: Findings, task: str, track: str) -> Iterator[Table]:
     if rows:
         yield Table(
             f"fairness_{task}_{track}",
-            f"{findings.heading(task, track)}: how fair it was",
+            f"{findings.heading(task, track)}: timings",
             pd.DataFrame(rows),
             {
-                "first call, s": "{:.3f}",
+                "first call, ms": "{:.3g}",
                 "processors busy": "{:.2f}",
                 "in the system": "{:.1%}",
                 "switches/s": "{:.0f}",

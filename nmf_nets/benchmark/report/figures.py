@@ -8,11 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from nmf_nets.benchmark.report.findings import TARGETS, Findings
+from nmf_nets.benchmark.report.numbers import LEAST_GAP, percent
 from nmf_nets.benchmark.report.palette import Style, styles
 from nmf_nets.benchmark.statistics import performance_profile
-
-LEAST_GAP = 1e-6
-"""Where a logarithmic axis of gaps begins; what is closer is drawn there."""
 
 
 def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:
@@ -23,7 +21,8 @@ def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:
             yield f"curves_{task}_{track}", gap_curves(findings, task, track, drawn)
     for track in dict.fromkeys(track for _, track in findings.pairs):
         for divergence, tasks in by_divergence(findings, track).items():
-            yield f"profile_{divergence}_{track}", profile(findings, tasks, track, drawn)
+            if profiles(findings, tasks, track):
+                yield f"profile_{divergence}_{track}", profile(findings, tasks, track, drawn)
 
 
 def gap_curves(findings: Findings, task: str, track: str, drawn: dict[str, Style]) -> Figure:
@@ -69,7 +68,7 @@ PROFILED = TARGETS[1]
 
 
 def profiles(findings: Findings, tasks: list[str], track: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """τ and the part of all runs solved within it, of every method that takes part in all these tasks."""
+    """τ and the part of all runs solved within it, of every method that takes part in all these tasks, if any does."""
     taking_part = [set(findings.methods(task, track)) for task in tasks]
     methods = [name for name in findings.methods(tasks[0], track) if all(name in part for part in taking_part)]
     seeds = sorted(set(findings.results.cells["seed"]))
@@ -78,6 +77,8 @@ def profiles(findings: Findings, tasks: list[str], track: str) -> dict[str, tupl
         for number, task in enumerate(tasks):
             found = findings.times_to(PROFILED, task, track, method)
             times[number * len(seeds) : number * len(seeds) + len(found), column] = found
+    if not methods:
+        return {}
     taus = np.geomspace(1, 1000, 200)
     return {method: (taus, part) for method, part in zip(methods, performance_profile(times, taus), strict=True)}
 
@@ -89,10 +90,6 @@ def by_divergence(findings: Findings, track: str) -> dict[str, list[str]]:
         if other == track and findings.methods(task, track):
             found.setdefault(findings.tasks[task]["divergence"], []).append(task)
     return found
-
-
-def percent(gap: float, position: int | None = None) -> str:
-    return f"{'≤ ' if gap <= LEAST_GAP else ''}{100 * gap:g} %"
 
 
 def _plain(axes: Axes) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from nmf_nets.benchmark.comparison import TRACKS
 from nmf_nets.benchmark.results import Frame, Results
-from nmf_nets.benchmark.statistics import time_to_target
+from nmf_nets.benchmark.statistics import interquartile_mean, time_to_target
 from nmf_nets.metrics.relative_gap import relative_gap
 
 TARGETS = (0.1, 0.01, 0.001)
@@ -17,7 +17,7 @@ TARGETS = (0.1, 0.01, 0.001)
 
 
 class Findings:
-    """Asked by task and track; methods are in the order of their middle gap, the best first."""
+    """Asked by task and track; methods are in the order of the interquartile means of their gaps, the best first."""
 
     def __init__(self, results: Results):
         self.results = results
@@ -29,12 +29,11 @@ class Findings:
     def best(self) -> dict[str, float]:
         """The best known value of each task, or the least of its runs if that is less."""
         shown: dict[str, float] = dict(self.results.records.groupby("task")["value"].min())
-        known = {name: facts.get("best_known") for name, facts in self.tasks.items()}
-        return {
-            name: min(value for value in (known[name], shown.get(name)) if value is not None and not pd.isna(value))
-            for name in self.tasks
-            if known[name] is not None or name in shown
+        both: dict[str, tuple[Any, Any]] = {
+            name: (facts.get("best_known"), shown.get(name)) for name, facts in self.tasks.items()
         }
+        there = {name: [value for value in values if not pd.isna(value)] for name, values in both.items()}
+        return {name: min(values) for name, values in there.items() if values}
 
     @cached_property
     def records(self) -> Frame:
@@ -59,7 +58,7 @@ class Findings:
         return cells[cells["status"].isin(["converged", "budget"])]
 
     def methods(self, task: str, track: str) -> list[str]:
-        gaps = self.finished(task, track).groupby("method")["gap"].median()
+        gaps = self.finished(task, track).groupby("method")["gap"].apply(interquartile_mean)
         return [str(name) for name in gaps.sort_values(kind="stable").index]
 
     def by_method(self, task: str, track: str) -> Iterator[tuple[str, Frame]]:
@@ -97,11 +96,6 @@ class Findings:
         gaps = np.stack([_held(curve[axis].to_numpy(), curve["gap"].to_numpy(), grid) for curve in curves])
         low, middle, high = np.quantile(gaps, [0.25, 0.5, 0.75], axis=0)
         return pd.DataFrame({axis: grid, "low": low, "gap": middle, "high": high})
-
-    def components(self, task: str, track: str, method: str) -> Any:
-        """W of the seed in the middle."""
-        cells = self.finished(task, track).query("method == @method").sort_values(["gap", "seed"])
-        return self.results.components(cells["key"].iloc[(len(cells) - 1) // 2])
 
     def all_components(self, task: str, track: str, method: str) -> Sequence[Any]:
         cells = self.finished(task, track).query("method == @method").sort_values("seed")

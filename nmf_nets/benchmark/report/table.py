@@ -1,7 +1,7 @@
 """One table in every form that it is asked for in."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,19 +12,26 @@ from rich.table import Table as RichTable
 
 from nmf_nets.benchmark.results import Frame
 
+Form = str | Callable[[float], str]
+"""A format, or what writes a value."""
+
 LONG = 30
 """Characters of a text that a terminal may break."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A frame of raw values, and how its columns are written; text stands left, numbers right."""
+    """A frame of raw values, and how its columns are written; text stands left, numbers right.
+
+    about: the task and the track, if it is of one.
+    """
 
     name: str
     title: str
     frame: Frame
-    formats: Mapping[str, str] = field(default_factory=dict)
+    formats: Mapping[Any, Form] = field(default_factory=dict)
     caption: str = ""
+    about: tuple[str, str] | None = None
 
     @property
     def cells(self) -> list[list[str]]:
@@ -71,14 +78,14 @@ class Table:
         )
 
 
-def _written(value: Any, form: str) -> str:
+def _written(value: Any, form: Form) -> str:
     if isinstance(value, str):
         return value
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "—"
     if isinstance(value, float) and math.isinf(value):
         return "never"
-    return form.format(value)
+    return form.format(value) if isinstance(form, str) else form(value)
 
 
 def _tex(text: str) -> str:

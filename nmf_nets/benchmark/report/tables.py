@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 
 from nmf_nets.benchmark.report.aspects import beyond, fairness, held_out, left_out
 from nmf_nets.benchmark.report.findings import TARGETS, Findings
+from nmf_nets.benchmark.report.numbers import percent, signed_percent
 from nmf_nets.benchmark.report.table import Table
 from nmf_nets.benchmark.statistics import (
     TimeToTarget,
@@ -27,7 +29,9 @@ MIB = 2**20
 def tables(findings: Findings) -> list[Table]:
     """All there are: of each task and track, and over the tasks of each track."""
     makers = (final, times, paired, held_out, beyond, fairness, left_out)
-    found = [table for pair in findings.pairs for make in makers for table in make(findings, *pair)]
+    found = [
+        replace(table, about=pair) for pair in findings.pairs for make in makers for table in make(findings, *pair)
+    ]
     return found + [
         table for track in dict.fromkeys(track for _, track in findings.pairs) for table in overall(findings, track)
     ]
@@ -101,10 +105,7 @@ def final(findings: Findings, task: str, track: str) -> Iterator[Table]:
             f"{findings.heading(task, track)}: where each method ended",
             pd.DataFrame(rows),
             {
-                "gap": "{:+.3%}",
-                "from": "{:+.3%}",
-                "to": "{:+.3%}",
-                "worst": "{:+.3%}",
+                **dict.fromkeys(("gap", "from", "to", "worst"), percent),
                 "error": "{:.4f}",
                 "above SVD": "{:.4f}",
                 "deviance": "{:.4f}",
@@ -165,9 +166,9 @@ def paired(findings: Findings, task: str, track: str) -> Iterator[Table]:
     frame["p (Holm)"] = holm(frame["p (Holm)"].to_numpy())
     yield Table(
         f"paired_{task}_{track}",
-        f"{findings.heading(task, track)}: against {leader}, from the same starts",
+        f"{findings.heading(task, track)}: against {leader}, seed by seed",
         frame,
-        {"behind by": "{:+.3%}", "from": "{:+.3%}", "to": "{:+.3%}", "p (Holm)": "{:.3f}", "better with": "{:.2f}"},
+        dict.fromkeys(("behind by", "from", "to"), signed_percent) | {"p (Holm)": "{:.3f}", "better with": "{:.2f}"},
         f"behind by: median over seeds of the gap minus that of {leader}, with its 95 % bootstrap interval. p: "
         "Wilcoxon's signed-rank test; five seeds cannot get below 0.062 before Holm's correction. better with: the "
         f"probability of ending below {leader}.",
@@ -194,15 +195,16 @@ def overall(findings: Findings, track: str) -> Iterator[Table]:
     leader = min(ends, key=lambda method: ends[method].value)
     rows = []
     for method in sorted(ends, key=lambda method: ends[method].value):
-        better = improvement_interval(whole[method], whole[leader], rng)
         row = {"method": method, "gap": ends[method].value, "from": ends[method].low, "to": ends[method].high}
-        rows.append(row | {"better with": better.value, "at least": better.low, "at most": better.high})
+        if method != leader:
+            better = improvement_interval(whole[method], whole[leader], rng)
+            row |= {"better with": better.value, "at least": better.low, "at most": better.high}
+        rows.append(row)
     yield Table(
         f"overall_{track}",
         f"Over {len(tasks)} tasks, {track} start",
         pd.DataFrame(rows),
-        dict.fromkeys(("gap", "from", "to"), "{:+.3%}")
-        | dict.fromkeys(("better with", "at least", "at most"), "{:.2f}"),
+        dict.fromkeys(("gap", "from", "to"), percent) | dict.fromkeys(("better with", "at least", "at most"), "{:.2f}"),
         f"Of the methods that serve {', '.join(tasks)}. gap: interquartile mean over seeds and tasks; better with: the "
         f"probability of ending below {leader}, the mean over tasks; 95 % intervals of a bootstrap in which seeds are "
         "drawn anew within each task.",
