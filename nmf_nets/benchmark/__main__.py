@@ -40,7 +40,7 @@ def main() -> None:
 
 def benchmark(config: DictConfig) -> None:
     """Fills every cell that no earlier result holds; leaves records, tables, figures and a page."""
-    console, stderr = Console(width=max(Console().width, 140)), Console(stderr=True)
+    stderr = Console(stderr=True)
     torch.set_num_threads(config.threads or torch.get_num_threads())
     with threadpool_limits(torch.get_num_threads()):
         folder = ResultFolder(HydraConfig.get().runtime.output_dir)
@@ -51,11 +51,9 @@ def benchmark(config: DictConfig) -> None:
             stderr.print(f"{found} of {len(comparison.keys)} runs are there already, from earlier results")
         finished = watched(comparison, config.search, stderr)
     report = Report(folder.save_tables(comparison.keys, comparison.best_known))
-    for table in report.summaries:
-        console.print(table.rich())
     report.save(folder.path)
+    report.show(folder.path)
     _log(report, config, folder)
-    console.print(f"report: {folder.path / 'report.html'}", soft_wrap=True, markup=False)
     if not finished:
         stderr.print("stopped; the same command goes on where it was", soft_wrap=True)
         sys.exit(INTERRUPTED)

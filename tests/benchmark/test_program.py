@@ -9,8 +9,10 @@ import time
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 
 import nmf_nets
 from nmf_nets.benchmark import __main__ as program
@@ -72,6 +74,23 @@ def test_the_report_of_a_folder_and_of_several(benchmark, tmp_path, monkeypatch,
             report_main()
         assert stop.value.code == 2
         assert said in capsys.readouterr().err
+
+
+def test_any_file_is_a_task(benchmark, tmp_path):
+    counts = np.random.default_rng(0).poisson(1.0, size=(40, 12))
+    scipy.sparse.save_npz(tmp_path / "counts.npz", scipy.sparse.csr_array(counts))
+    given = ("task=matrix", "data.path=counts.npz", "divergence=kullback_leibler", "n_components=3")
+    ran = benchmark(*given, "method=[scalar_newton,mu,net_unrolled,hals]", "device=cpu", "hydra.run.dir=run")
+    assert ran.code == 0, ran.err
+    (task,) = json.loads((tmp_path / "run" / "tasks.json").read_text())
+    assert (task["n_samples"], task["n_held_out"], task["n_components"]) == (36, 4, 3)
+    assert task["sparse"]
+    assert task["divergence"] == "kullback_leibler"
+    assert set(pd.read_parquet(tmp_path / "run" / "records.parquet")["method"]) == {
+        "scalar_newton",
+        "mu",
+        "net_unrolled",
+    }
 
 
 REFUSALS = {

@@ -75,7 +75,7 @@ def results(tmp_path):
     codes |= {"own_codes_row_seconds": 1e-3, "exact_codes_row_seconds": 2e-3}
     for seed in (0, 1):
         fill("slow", seed, Status.BUDGET, SLOW, accuracy=0.5, **codes)
-    fill("fast", 0, Status.CONVERGED, FAST)
+    fill("fast", 0, Status.CONVERGED, FAST, own_codes_error="ValueError: no codes today")
     fill("fast", 1, Status.BUDGET, NEVER)
     for seed in (0, 1):
         fill("absent", seed, Status.UNSUPPORTED, (), "it serves nothing")
@@ -159,13 +159,14 @@ def test_who_was_left_out_and_why_is_always_said(findings):
     frame = named(tables(findings), "left_out").frame.set_index("method")
     assert frame.loc["absent"].tolist() == ["unsupported", 2, "it serves nothing"]
     assert frame.loc["broken"].tolist() == ["failed", 1, "ValueError: no"]
+    assert frame.loc["fast"].tolist() == ["no codes", 1, "ValueError: no codes today"]
 
 
 def test_the_summary_says_never_later_and_how_many(findings):
     console = Console(width=200, record=True, file=io.StringIO())
     for table in summaries(findings):
         console.print(table.rich())
-    lines = {line.split()[0]: line for line in console.export_text().splitlines() if line.strip()}
+    lines = {line.split()[0]: line for line in reversed(console.export_text().splitlines()) if line.strip()}
     assert "never" in lines["slow"]
     assert "0.5 (1/2)" in lines["fast"]
     assert "it serves nothing" in lines["absent"]

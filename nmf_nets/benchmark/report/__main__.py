@@ -4,8 +4,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from nmf_nets.benchmark.best_known import BestKnown
 from nmf_nets.benchmark.report.report import Report
 from nmf_nets.benchmark.results import ResultFolder, Results
@@ -35,10 +33,7 @@ def main() -> None:
     except Refusal as refusal:
         print(f"refused: {refusal}", file=sys.stderr)  # noqa: T201
         sys.exit(REFUSED)
-    console = Console(width=max(Console().width, 140))
-    for table in report.summaries:
-        console.print(table.rich())
-    console.print(f"report: {(to / 'report.html').absolute()}", soft_wrap=True, markup=False)
+    report.show(to)
 
 
 if __name__ == "__main__":

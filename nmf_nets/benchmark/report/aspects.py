@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from nmf_nets.benchmark.report.findings import Findings
+from nmf_nets.benchmark.report.findings import ENDED_WELL, Findings
 from nmf_nets.benchmark.report.numbers import signed_percent
 from nmf_nets.benchmark.report.table import Table
 from nmf_nets.metrics.stability import stability
@@ -107,9 +107,12 @@ def fairness(findings: Findings, task: str, track: str) -> Iterator[Table]:
 
 
 def left_out(findings: Findings, task: str, track: str) -> Iterator[Table]:
-    """Who took no part, or did not end as runs should, and why."""
+    """Who took no part, did not end as runs should, or could not code held-out rows, and why."""
     cells = findings.cells(task, track)
-    odd = cells[~cells["status"].isin(["converged", "budget"])]
+    odd = cells[~cells["status"].isin(ENDED_WELL)]
+    if "own_codes_error" in cells:
+        codeless = cells[cells["own_codes_error"].notna()]
+        odd = pd.concat([odd, codeless.assign(status="no codes", error=codeless["own_codes_error"])])
     if len(odd):
         frame = odd.groupby(["method", "status", "error"], dropna=False, sort=False)["seed"].nunique().reset_index()
         yield Table(

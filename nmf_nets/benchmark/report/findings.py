@@ -15,6 +15,9 @@ from nmf_nets.metrics.relative_gap import relative_gap
 TARGETS = (0.1, 0.01, 0.001)
 """Gaps to the best known value."""
 
+ENDED_WELL = ("converged", "budget")
+"""Statuses of runs whose end is compared."""
+
 
 class Findings:
     """Asked by task and track; methods are in the order of the interquartile means of their gaps, the best first."""
@@ -55,7 +58,7 @@ class Findings:
     def finished(self, task: str, track: str) -> Frame:
         """The runs that ended as runs should."""
         cells = self.cells(task, track)
-        return cells[cells["status"].isin(["converged", "budget"])]
+        return cells[cells["status"].isin(ENDED_WELL)]
 
     def methods(self, task: str, track: str) -> list[str]:
         gaps = self.finished(task, track).groupby("method")["gap"].apply(interquartile_mean)

@@ -6,6 +6,7 @@ from io import BytesIO
 from pathlib import Path
 
 from pytorch_lightning.loggers import Logger
+from rich.console import Console
 
 from nmf_nets.benchmark.report.figures import figures
 from nmf_nets.benchmark.report.findings import Findings
@@ -15,6 +16,9 @@ from nmf_nets.benchmark.report.tables import summaries, tables
 from nmf_nets.benchmark.results import Results
 from nmf_nets.loggers.base import log_picture, log_table
 from nmf_nets.run_directory import write
+
+WIDEST = 160
+"""Columns of a terminal that the widest summary fits; a narrower one breaks its lines."""
 
 
 class Report:
@@ -42,6 +46,13 @@ class Report:
             for suffix, text in (("csv", table.csv()), ("md", table.markdown()), ("tex", table.latex())):
                 write(path / "tables" / f"{table.name}.{suffix}", text.encode())
         write(path / "report.html", page(self.findings, self.tables).encode())
+
+    def show(self, path: Path) -> None:
+        """On the terminal: a table for each task and track, and where the report was saved."""
+        console = Console(width=max(Console().width, WIDEST))
+        for table in self.summaries:
+            console.print(table.rich())
+        console.print(f"report: {path.absolute() / 'report.html'}", soft_wrap=True, markup=False)
 
     def log(self, loggers: Sequence[Logger], path: Path) -> None:
         """Tables, figures and, over milliseconds as steps, the middle gap of every method, into every tracker.
