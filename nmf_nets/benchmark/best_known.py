@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from nmf_nets.benchmark.methods.solver import Solver
 from nmf_nets.benchmark.recorder import Budget, Recorder
 from nmf_nets.benchmark.task import Task
 from nmf_nets.inits.random import random
+from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import write
 
 SHIPPED = Path(__file__).parent / "best_known.json"
@@ -39,11 +41,13 @@ class BestKnown:
 
     def improve(self, identity: str, value: float, **origin: Any) -> bool:
         """Whether the value is better than what was known; it is then kept, with its origin."""
-        known = self.value(identity)
-        if known is not None and value >= known:
-            return False
         entry = {"value": value, **origin, "day": date.today().isoformat()}
-        write(self.path, json.dumps({**self._own(), identity: entry}, indent=2).encode())
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self.path}.lock"):  # comparisons may run side by side
+            known = self.value(identity)
+            if known is not None and value >= known:
+                return False
+            write(self.path, json.dumps({**self._own(), identity: entry}, indent=2).encode())
         return True
 
     def search(self, task: Task, seconds: float, each: float, tell: Callable[[str], None] = lambda said: None) -> None:
@@ -76,4 +80,9 @@ class BestKnown:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise Refusal(f"best_known={path} is not JSON ({error}); mend it, or name another file.") from None

@@ -477,6 +477,7 @@ def rows(tab, table):
     return tab.locator(f'[id="{table}"] tbody tr:visible th').all_inner_texts()
 
 
+@pytest.mark.process
 def test_charts_are_drawn_and_have_values_on_hover(opened, full):
     tab = opened()
     drawn = tab.evaluate(DRAWN)
@@ -493,6 +494,7 @@ def test_charts_are_drawn_and_have_values_on_hover(opened, full):
     assert re.fullmatch(re.escape(BOLD) + r"[\d.]+ secondsgap [\d.]+%", hovering)
 
 
+@pytest.mark.process
 def test_a_method_goes_from_all_charts_and_tables_and_comes_back(opened):
     tab = opened()
     before, seen = tab.evaluate(LINES, "mu"), rows(tab, "final_toy_shared")
@@ -515,6 +517,7 @@ def test_a_method_goes_from_all_charts_and_tables_and_comes_back(opened):
     assert set(tab.evaluate(LINES, "mu")) == {1}
 
 
+@pytest.mark.process
 def test_tables_sort_by_number_with_missing_values_last(opened, full, tmp_path):
     values = {"a": 10.0, "b": 9.0, "c": float("nan"), "d": float("inf"), "e": -1e-3}
     frame = pd.DataFrame(
@@ -558,6 +561,7 @@ CONTRAST = """(() => {
 PAPER_IS_DARK = "Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]) < 128"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("width", "scheme", "other"), [(1280, "light", "dark"), (390, "dark", "light")])
 def test_it_fits_the_screen_and_stands_out_in_light_and_dark(opened, width, scheme, other):
     tab = opened(width, scheme)
@@ -580,6 +584,7 @@ def test_it_fits_the_screen_and_stands_out_in_light_and_dark(opened, width, sche
     assert tab.locator("#theme").get_attribute("aria-label") == f"Show in {other} colors"
 
 
+@pytest.mark.process
 def test_on_paper_all_is_light_and_open_and_fits(opened):
     tab = opened(390, "dark")
     tab.evaluate("document.querySelectorAll('details').forEach(details => details.open = false)")
@@ -604,6 +609,7 @@ def test_on_paper_all_is_light_and_open_and_fits(opened):
     assert tab.evaluate(PAPER_IS_DARK)
 
 
+@pytest.mark.process
 def test_a_page_without_charts_complains_of_nothing(opened, comparison, tmp_path):
     comparison.run("cd", 0, 0, status=Status.UNSUPPORTED)
     path = tmp_path / "empty.html"
