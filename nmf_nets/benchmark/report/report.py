@@ -42,7 +42,7 @@ class Report:
                 drawn = BytesIO()
                 figure.savefig(drawn, format=suffix, dpi=150)
                 write(path / "figures" / f"{name}.{suffix}", drawn.getvalue())
-        for table in self.tables:
+        for table in {table.name: table for table in (*self.summaries, *self.tables)}.values():
             for suffix, text in (("csv", table.csv()), ("md", table.markdown()), ("tex", table.latex())):
                 write(path / "tables" / f"{table.name}.{suffix}", text.encode())
         write(path / "report.html", page(self.findings, self.tables).encode())
