@@ -115,10 +115,10 @@ class Comparison:
         return [step.cell.key for step in self.steps]
 
     def adopt(self) -> int:
-        """Takes finished cells over from earlier results; how many are there now."""
+        """Takes finished cells over from earlier results, but no failures; how many are there now."""
         known = {path.stem: ResultFolder(path.parent.parent) for path in self._cache}
         for key in self.keys:
-            if key in known and not self.folder.has(key):
+            if key in known and not self.folder.has(key) and known[key].status(key) != Status.FAILED:
                 self.folder.adopt(key, known[key])
         return sum(self.folder.has(key) for key in self.keys)
 

@@ -71,6 +71,10 @@ class ResultFolder:
     def has(self, key: str) -> bool:
         return self._cell(key).is_file()
 
+    def status(self, key: str) -> str:
+        """How that run ended."""
+        return json.loads(self._cell(key).read_text())["cell"]["status"]
+
     def save(self, cell: Cell, outcome: dict[str, Any], run: Run) -> None:
         """Factors first: a cell that is there is complete."""
         if run.factors is not None:

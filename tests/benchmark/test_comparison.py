@@ -127,6 +127,14 @@ def test_finished_cells_are_taken_over_from_other_folders(tmp_path):
     assert torch.equal(first.components(first.cells["key"][0]), second.components(second.cells["key"][0]))
 
 
+def test_failures_are_not_taken_over_but_stay_where_they_are(tmp_path):
+    everything(comparison(tmp_path / "one", entrant("broken", Broken()), HALS_ENTRANT))
+    assert everything(comparison(tmp_path / "one", entrant("broken", Broken()), HALS_ENTRANT))[0] == []
+    other = comparison(tmp_path / "two", entrant("broken", Broken()), HALS_ENTRANT, cache=tmp_path)
+    assert other.adopt() == 4
+    assert {cell.method for cell in everything(other)[0]} == {"broken"}
+
+
 CHANGES = {
     "iterations": {"iterations": 31},
     "versions": {"torch": "another"},
