@@ -10,8 +10,11 @@ from nmf_nets.updates.base import Update
 
 
 def multiplied(M: torch.Tensor, P: torch.Tensor, N: torch.Tensor, exponent: float) -> torch.Tensor:
-    """M ∘ (N / P)^exponent; where P = 0 nothing pulls, and M is left as it is."""
-    ratio = torch.where(P > 0, N / P, 1)
+    """M ∘ (N / P)^exponent; where P = 0 nothing pulls, and M is left as it is.
+
+    Where M is nearly nothing P is too, and the ratio overflows; a smaller one is still on the way to the minimum.
+    """
+    ratio = torch.where(P > 0, N / P, 1).clamp(max=torch.finfo(M.dtype).max)
     return M * (ratio if exponent == 1 else ratio**exponent)
 
 

@@ -422,3 +422,17 @@ def test_refuses_every_divergence_but_its_own(member):
         else:
             with pytest.raises(Refusal, match=type(divergence).__name__):
                 member.update.refuse(divergence)
+
+
+def test_multiplicative_codes_that_are_nearly_nothing_stay_finite_and_come_back():
+    X = as_matrix(np.array([[1e-3, 2e-3], [3.0, 1.0]], dtype=np.float32))
+    W = torch.tensor([[0.5, 1.0]])
+    H = torch.tensor([[1e-45], [1.0]])  # P is subnormal here, and N / P beyond float32
+    update, divergence = Multiplicative(Frobenius()), Frobenius()
+    before = float(divergence.total(X, Factorization(H, W)))
+    H = update(X, H, W)
+    assert torch.isfinite(H).all()
+    assert float(divergence.total(X, Factorization(H, W))) <= before
+    H = update(X, H, W, 3)
+    exact = (X.dense() @ W.T) / (W @ W.T)
+    assert torch.allclose(H, exact, rtol=1e-4)

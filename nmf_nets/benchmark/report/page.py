@@ -113,7 +113,7 @@ def protocol(said: Mapping[str, Any]) -> str:
     parts += [f"or until the KKT residual is below {said['tolerance']:g}"] if said.get("tolerance") else []
     measured = f"measured whenever iterations or seconds have grown by a factor of {said['growth']:g}"
     switches = f"{said['disturbance']:g} involuntary context switches a second"
-    return f"{', '.join(parts)}; {measured}; repeated at most {said['retries']} times if it saw more than {switches}."
+    return f"{', '.join(parts)}; {measured}; repeated at most {count(said['retries'], 'time')} if it saw more than {switches}."
 
 
 def fairness_tables(findings: Findings) -> Iterator[Table]:
