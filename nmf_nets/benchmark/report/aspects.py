@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from nmf_nets.benchmark.report.findings import ENDED_WELL, Findings
-from nmf_nets.benchmark.report.numbers import signed_percent
+from nmf_nets.benchmark.report.numbers import number, signed_percent
 from nmf_nets.benchmark.report.table import Table
 from nmf_nets.metrics.stability import stability
 
@@ -38,10 +38,10 @@ def held_out(findings: Findings, task: str, track: str) -> Iterator[Table]:
                 "own codes": "{:.6g}",
                 "exact codes": "{:.6g}",
                 "own above exact": signed_percent,
-                "own, ms/1000 rows": "{:.3g}",
-                "exact, ms/1000 rows": "{:.3g}",
-                "own, ms one row": "{:.3g}",
-                "exact, ms one row": "{:.3g}",
+                "own, ms/1000 rows": number,
+                "exact, ms/1000 rows": number,
+                "own, ms one row": number,
+                "exact, ms one row": number,
             },
             "The divergence with the codes that the method itself makes, and with exact codes on its components; "
             "medians over seeds.",
@@ -95,7 +95,7 @@ def fairness(findings: Findings, task: str, track: str) -> Iterator[Table]:
             f"{findings.heading(task, track)}: timings",
             pd.DataFrame(rows),
             {
-                "first call, ms": "{:.3g}",
+                "first call, ms": number,
                 "processors busy": "{:.2f}",
                 "in the system": "{:.1%}",
                 "switches/s": "{:.0f}",

@@ -17,7 +17,7 @@ from nmf_nets.benchmark.results import Results
 from nmf_nets.loggers.base import log_picture, log_table
 from nmf_nets.run_directory import write
 
-WIDEST = 160
+WIDEST = 150
 """Columns of a terminal that the widest summary fits; a narrower one breaks its lines."""
 
 

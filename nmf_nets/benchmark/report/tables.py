@@ -10,7 +10,7 @@ import pandas as pd
 
 from nmf_nets.benchmark.report.aspects import beyond, fairness, held_out, left_out
 from nmf_nets.benchmark.report.findings import TARGETS, Findings
-from nmf_nets.benchmark.report.numbers import percent, signed_percent
+from nmf_nets.benchmark.report.numbers import number, percent, signed_percent
 from nmf_nets.benchmark.report.table import Table
 from nmf_nets.benchmark.statistics import (
     TimeToTarget,
@@ -54,7 +54,6 @@ def summary(findings: Findings, task: str, track: str) -> Iterator[Table]:
             "never" if not time.reached else f"{time.median:.3g}" if time.reached == time.runs else _censored(time)
             for time in found
         ]
-    frame["ended"] = ends.frame["ended"]
     yield Table(
         f"summary_{task}_{track}",
         findings.heading(task, track),
@@ -113,7 +112,7 @@ def final(findings: Findings, task: str, track: str) -> Iterator[Table]:
                 "sparseness": "{:.3f}",
                 "iterations": "{:.0f}",
                 "seconds": "{:.2f}",
-                "ms/iteration": "{:.3g}",
+                "ms/iteration": number,
                 "peak MiB": "{:.1f}",
             },
             f"gap: to the best known value {findings.best[task]:.8g}, interquartile mean over seeds with its 95 % "
@@ -142,7 +141,7 @@ def times(findings: Findings, task: str, track: str) -> Iterator[Table]:
             f"times_{task}_{track}",
             f"{findings.heading(task, track)}: seconds to a gap",
             pd.DataFrame(rows),
-            {f"to {100 * target:g} %": "{:.4g}" for target in TARGETS},
+            {f"to {100 * target:g} %": number for target in TARGETS},
             "Median over all seeds; a seed that never came so near counts as later than any.",
         )
 
