@@ -112,8 +112,8 @@ def protocol(said: Mapping[str, Any]) -> str:
     parts += [f"or {count(said['iterations'], 'iteration')}"] if said.get("iterations") else []
     parts += [f"or until the KKT residual is below {said['tolerance']:g}"] if said.get("tolerance") else []
     measured = f"measured whenever iterations or seconds have grown by a factor of {said['growth']:g}"
-    repeated = f"repeated at most {count(said['retries'], 'time')} if it saw more than {said['disturbance']:g} involuntary"
-    return f"{', '.join(parts)}; {measured}; {repeated} context switches a second."
+    repeated = f"repeated at most {count(said['retries'], 'time')} if it saw more than {said['disturbance']:g}"
+    return f"{', '.join(parts)}; {measured}; {repeated} involuntary context switches a second."
 
 
 def fairness_tables(findings: Findings) -> Iterator[Table]:
