@@ -55,7 +55,7 @@ class ResultFolder:
         self.config, self.environment = self.path / "config.yaml", self.path / "environment.json"
         self.tasks, self.records = self.path / "tasks.json", self.path / "records.parquet"
 
-    def claim(self, config: DictConfig, facts: Sequence[dict[str, Any]]) -> None:
+    def claim(self, config: DictConfig | dict[str, Any], facts: Sequence[dict[str, Any]]) -> None:
         """Writes down what is compared; raises Refusal where another comparison lies."""
         text = OmegaConf.to_yaml(config, resolve=True)
         if self.config.is_file() and self.config.read_text() != text:

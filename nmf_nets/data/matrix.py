@@ -35,9 +35,9 @@ class MatrixFile(MatrixDataModule):
         index_column: str | None = None,
         transpose: bool = False,
         image_shape: Sequence[int] | None = None,
-        **rows: int | float | str | None,
+        **rows: Any,
     ):
-        super().__init__(**rows)  # pyright: ignore[reportArgumentType]
+        super().__init__(**rows)
         if path is None:
             raise Refusal("data=matrix needs a file: data.path=FILE, with samples as rows.")
         self.path, self.index_column, self.transpose = Path(path).expanduser(), index_column, transpose

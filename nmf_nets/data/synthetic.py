@@ -1,5 +1,7 @@
 """Data with planted factors, so that recovery can be measured."""
 
+from typing import Any
+
 import torch
 
 from nmf_nets.data.base import Dataset, MatrixDataModule
@@ -20,9 +22,9 @@ class Synthetic(MatrixDataModule):
         n_components: int = 8,
         density: float = 0.3,
         noise: float = 0.05,
-        **rows: int | float | str | None,
+        **rows: Any,
     ):
-        super().__init__(**rows)  # pyright: ignore[reportArgumentType]
+        super().__init__(**rows)
         if min(n_samples, n_features, n_components) < 1 or not 0 < density <= 1 or noise < 0:
             raise Refusal(
                 f"data=synthetic needs n_samples, n_features, n_components ≥ 1, 0 < density ≤ 1 and noise ≥ 0, but "

@@ -61,7 +61,9 @@ class Findings:
         return cells[cells["status"].isin(ENDED_WELL)]
 
     def methods(self, task: str, track: str) -> list[str]:
-        gaps = self.finished(task, track).groupby("method")["gap"].apply(interquartile_mean)
+        gaps = (
+            self.finished(task, track).groupby("method")["gap"].apply(lambda gaps: interquartile_mean(gaps.to_numpy()))
+        )
         return [str(name) for name in gaps.sort_values(kind="stable").index]
 
     def by_method(self, task: str, track: str) -> Iterator[tuple[str, Frame]]:
