@@ -1,16 +1,19 @@
 """How a command starts and ends: its configuration, its refusals, its exit code."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import SIGTERMException
+from threadpoolctl import threadpool_limits
 
 from nmf_nets.refusal import Refusal
 from nmf_nets.targets import refuse_foreign_targets
@@ -22,6 +25,17 @@ CONFIGS = PACKAGED if PACKAGED.is_dir() else Path(__file__).parent.parent / "con
 REFUSED, INTERRUPTED, STOPPED = 2, 130, 143
 
 OmegaConf.register_new_resolver("either", lambda value, other: other if value is None else value, replace=True)
+
+
+@contextmanager
+def pinned_threads(threads: int | None) -> Iterator[None]:
+    """So many threads for torch, numba, which follows it, and BLAS; None leaves them as they are."""
+    if threads is not None:
+        if not isinstance(threads, int) or threads < 1:
+            raise Refusal(f"threads is {threads!r}, but must be an integer of at least 1, or null for all there are.")
+        torch.set_num_threads(threads)
+    with threadpool_limits(threads):
+        yield
 
 
 def run_program(config_name: str, job: Callable[[DictConfig], Any]) -> None:

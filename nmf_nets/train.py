@@ -14,14 +14,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
-from threadpoolctl import threadpool_limits
 
 from nmf_nets.callbacks.stopwatch import Stopwatch
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.loggers.base import log_picture, log_summary, log_table
 from nmf_nets.part import part_name
 from nmf_nets.plots.curves import draw_curves
-from nmf_nets.program import run_program
+from nmf_nets.program import pinned_threads, run_program
 from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import MetricsFile, RunDirectory
 from nmf_nets.targets import refuse_foreign_targets
@@ -48,9 +47,7 @@ def train(config: DictConfig) -> float | None:
     if config.metric not in SUMMARY:
         raise Refusal(f"metric is {config.metric!r}, but must be an entry of the summary: {', '.join(SUMMARY)}.")
     _silence_advice()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    with threadpool_limits(config.threads):
+    with pinned_threads(config.threads):
         try:
             verdict = _fit_and_judge(config, run)
         except SystemExit:  # Ctrl-C or SIGTERM in training

@@ -14,7 +14,6 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from threadpoolctl import threadpool_limits
 
 from nmf_nets.benchmark import identity
 from nmf_nets.benchmark.base import Method
@@ -26,7 +25,7 @@ from nmf_nets.benchmark.report.report import Report
 from nmf_nets.benchmark.results import ResultFolder
 from nmf_nets.benchmark.task import Task
 from nmf_nets.extras import Missing
-from nmf_nets.program import INTERRUPTED, run_program
+from nmf_nets.program import INTERRUPTED, pinned_threads, run_program
 from nmf_nets.refusal import Refusal
 
 PLUGINS = "nmf_nets.methods"
@@ -41,17 +40,19 @@ def main() -> None:
 def benchmark(config: DictConfig) -> None:
     """Fills every cell that no earlier result holds; leaves records, tables, figures and a page."""
     stderr = Console(stderr=True)
-    torch.set_num_threads(config.threads or torch.get_num_threads())
-    with threadpool_limits(torch.get_num_threads()):
+    with pinned_threads(torch.get_num_threads() if config.threads is None else config.threads):
         folder = ResultFolder(HydraConfig.get().runtime.output_dir)
-        contests = _contests(config, stderr)
+        with stderr.status("the data are read"):
+            contests = _contests(config, stderr)
+            facts = [contest.task.facts() for contest in contests]
         comparison = _comparison(config, contests, folder)
-        folder.claim(config, [contest.task.facts() for contest in contests])
+        folder.claim(config, facts)
         if found := comparison.adopt():
             stderr.print(f"{found} of {len(comparison.keys)} runs are there already, from earlier results")
         finished = watched(comparison, config.search, stderr)
     report = Report(folder.save_tables(comparison.keys, comparison.best_known))
-    report.save(folder.path)
+    with stderr.status("the report is made"):
+        report.save(folder.path)
     report.show(folder.path)
     _log(report, config, folder)
     if not finished:
@@ -68,7 +69,8 @@ def _log(report: Report, config: DictConfig, folder: ResultFolder) -> None:
 
 
 def _comparison(config: DictConfig, contests: list[Contest], folder: ResultFolder) -> Comparison:
-    budget = Budget(config.seconds, config.iterations or math.inf, config.tolerance)
+    most = math.inf if config.iterations is None else config.iterations
+    budget = Budget(config.seconds, most, config.tolerance)
     protocol = Protocol(
         budget,
         config.seeds,
@@ -136,7 +138,19 @@ def _plugged_in(config: DictConfig) -> Iterator[tuple[str, Any]]:
             raise Refusal(
                 f"method {name!r} is both configured and brought by a package; leave one out with plugins=[]."
             )
-        yield name, lambda seed, entry=installed[name]: entry.load()()
+        yield name, lambda seed, entry=installed[name]: _loaded(entry)
+
+
+def _loaded(entry: EntryPoint) -> Method:
+    try:
+        return entry.load()()
+    except Missing:
+        raise
+    except Exception as error:
+        raise Refusal(
+            f"method {entry.name!r}, which an installed package brings as {entry.value}, cannot be made "
+            f"({type(error).__name__}: {error}); mend that package, or leave it out with plugins=[]."
+        ) from error
 
 
 def _identity(scene: DictConfig, entrant: str) -> Any:
@@ -144,12 +158,15 @@ def _identity(scene: DictConfig, entrant: str) -> Any:
 
 
 def _made(node: DictConfig) -> Any:
-    """Hydra's instantiate, but a refusal comes as what it is."""
+    """Hydra's instantiate, but a refusal comes as what it is, and a name that leads nowhere as one."""
     try:
         return instantiate(node, _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, Refusal):
             raise error.__cause__ from None
+        if str(error).startswith("Error locating target"):
+            why = str(error.__cause__).splitlines()[-1].strip()
+            raise Refusal(f"_target_ {node._target_} cannot be imported: {why}") from error
         raise
 
 

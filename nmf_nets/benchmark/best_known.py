@@ -10,7 +10,7 @@ import torch
 from filelock import FileLock
 
 from nmf_nets.benchmark.methods.solver import Solver
-from nmf_nets.benchmark.recorder import Budget, Recorder
+from nmf_nets.benchmark.recorder import Budget, Recorder, Run
 from nmf_nets.benchmark.task import Task
 from nmf_nets.inits.random import random
 from nmf_nets.refusal import Refusal
@@ -50,6 +50,12 @@ class BestKnown:
             write(self.path, json.dumps({**self._own(), identity: entry}, indent=2).encode())
         return True
 
+    def learn(self, task: Task, run: Run, method: str, seed: int) -> None:
+        """Keeps the best value of the run, if it is better than what was known."""
+        best = run.best
+        about = {"task": task.name, "method": method, "seed": seed, "iterations": best.iteration}
+        self.improve(task.identity, best.measured.value, **about)
+
     def search(self, task: Task, seconds: float, each: float, tell: Callable[[str], None] = lambda said: None) -> None:
         """For so many seconds, runs of the exact solver from new random starts, each to stationarity or its budget."""
         recorder = Recorder(task.problem(0), Budget(each, tolerance=1e-7), growth=1.5)
@@ -60,15 +66,7 @@ class BestKnown:
             run = recorder.record(Solver(task.update, random), start)
             if not run.curve:
                 raise RuntimeError(f"the exact solver of task {task.name} ended without a value: {run.error}")
-            best = min(run.curve, key=lambda evaluation: evaluation.measured.value)
-            self.improve(
-                task.identity,
-                best.measured.value,
-                task=task.name,
-                method=type(task.update).__name__,
-                seed=seed,
-                iterations=best.iteration,
-            )
+            self.learn(task, run, type(task.update).__name__, seed)
             spent, seed = spent + run.curve[-1].spent.seconds, seed + 1
 
     def _entry(self, identity: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from nmf_nets.benchmark.base import Method
 from nmf_nets.benchmark.best_known import BestKnown
 from nmf_nets.benchmark.evaluator import Evaluator
 from nmf_nets.benchmark.examination import examined
-from nmf_nets.benchmark.recorder import Budget, Recorder, Run, Status
+from nmf_nets.benchmark.recorder import ENDED_WELL, Budget, Recorder, Run, Status
 from nmf_nets.benchmark.results import Cell, ResultFolder
 from nmf_nets.benchmark.task import Task, fingerprint
 from nmf_nets.factorization import Factorization
@@ -60,14 +61,21 @@ class Protocol:
         for track in self.tracks:
             if track not in TRACKS:
                 raise Refusal(f"tracks holds {track!r}, but a track is 'shared' (one start for all) or 'own'.")
-        if self.seeds < 1 or not self.tracks:
-            raise Refusal(f"seeds is {self.seeds} and tracks is {list(self.tracks)}, but there must be one at least.")
-        if not (self.budget.seconds > 0 and self.budget.iterations >= 1):
-            raise Refusal(
-                f"seconds is {self.budget.seconds} and iterations is {self.budget.iterations}, but must be above 0."
-            )
-        if self.growth < 1:
-            raise Refusal(f"growth is {self.growth}, but must be at least 1 (1 measures every iteration).")
+        if not self.tracks:
+            raise Refusal("tracks is empty, but there must be one at least.")
+        if not isinstance(self.seeds, int):
+            raise Refusal(f"seeds is {self.seeds!r}, but must be a number of seeds; they are 0, 1, …")
+        for name, value, least in (
+            ("seeds", self.seeds, 1),
+            ("seconds", self.budget.seconds, 1e-9),
+            ("iterations", self.budget.iterations, 1),
+            ("tolerance", self.budget.tolerance, 0),
+            ("growth", self.growth, 1),
+            ("retries", self.retries, 0),
+            ("disturbance", self.disturbance, 0),
+        ):
+            if not isinstance(value, Real) or not value >= least:
+                raise Refusal(f"{name} is {value!r}, but must be a number of at least {least:g}.")
 
 
 @dataclass(frozen=True)
@@ -141,7 +149,7 @@ class Comparison:
             runs.append(recorder.record(step.entrant.make(seed), start))
             if runs[-1].switches_per_second <= self.protocol.disturbance:
                 break
-        run = min(runs, key=lambda run: run.switches_per_second)
+        run = min(runs, key=lambda run: (run.status not in ENDED_WELL, run.switches_per_second))
         if fingerprint(task.X) != task.fingerprint:
             raise Refusal(
                 f"method {step.entrant.name} changed the data it was given, so nothing after it is worth much."
@@ -152,9 +160,9 @@ class Comparison:
             "warm_up_seconds": warm_up,
             "start": None if start is None else fingerprint(start),
         }
-        if run.factors is not None and run.status in (Status.CONVERGED, Status.BUDGET):
-            outcome |= examined(task, run.factors, run.coder)
-            self._note(task, step, run)
+        if run.status in ENDED_WELL:
+            outcome |= examined(task, run.end[0], run.coder)
+            self.best_known.learn(task, run, step.entrant.name, seed)
         self.folder.save(step.cell, outcome, run)
         return run
 
@@ -173,11 +181,6 @@ class Comparison:
             run = recorder.record(step.entrant.make(step.cell.seed), start)
             self._warm[who] = run.curve[-1].spent.seconds if run.curve else None
         return self._warm[who]
-
-    def _note(self, task: Task, step: Step, run: Run) -> None:
-        best = min(run.curve, key=lambda evaluation: evaluation.measured.value)
-        origin = {"task": task.name, "method": step.entrant.name, "seed": step.cell.seed}
-        self.best_known.improve(task.identity, best.measured.value, iterations=best.iteration, **origin)
 
     def _cell(self, contest: Contest, entrant: Entrant, track: str, seed: int) -> Cell:
         protocol = self.protocol

@@ -29,6 +29,10 @@ class Status(StrEnum):
     UNSUPPORTED = "unsupported"
 
 
+ENDED_WELL = (Status.CONVERGED, Status.BUDGET)
+"""Statuses of runs whose end is compared."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Factors on the way: after how many iterations, what was spent on them, how good they are."""
@@ -56,9 +60,14 @@ class Run:
         return self.curve[-1].spent.switches / self.curve[-1].spent.seconds
 
     @property
+    def best(self) -> Evaluation:
+        """The evaluation with the least value."""
+        return min(self.curve, key=lambda evaluation: evaluation.measured.value)
+
+    @property
     def end(self) -> tuple[Factorization, Evaluation]:
         """The factors where it ended well, and what they are worth."""
-        if self.factors is None or self.status not in (Status.CONVERGED, Status.BUDGET):
+        if self.factors is None or self.status not in ENDED_WELL:
             raise RuntimeError(f"the run has no end to speak of: {self.status} ({self.error})")
         return self.factors, self.curve[-1]
 
@@ -96,10 +105,10 @@ class Recorder:
         curve: list[Evaluation] = []
         last: list[Factorization] = []
         clock = Clock(self.problem.X.device, self.now)
-        stationary = out_of_budget = False
+        out_of_budget = False
 
         def observe(factors: Callable[[], Factorization], iteration: int) -> bool:
-            nonlocal stationary, out_of_budget
+            nonlocal out_of_budget
             seconds = clock.seconds
             out_of_budget = seconds >= self.budget.seconds or iteration >= self.budget.iterations
             if not (out_of_budget or self._is_due(curve, iteration, seconds)):
@@ -108,9 +117,8 @@ class Recorder:
             found = factors().detach().clone()
             curve.append(Evaluation(iteration, spent, self.evaluator(found)))
             last[:] = [found]
-            stationary = curve[-1].measured.kkt_residual <= self.budget.tolerance
             clock.start()
-            return not (out_of_budget or stationary)
+            return not (out_of_budget or self._is_stationary(curve))
 
         coder: Coder | None = None
         own = None if start is None else start.clone()
@@ -137,8 +145,10 @@ class Recorder:
             return Status.FAILED, "it never showed any factors"
         if curve[-1].measured.value > HOPELESS * self._constant:
             return Status.DIVERGED, f"the value ends at more than {HOPELESS:g} times that of the constant mean(X)"
-        stationary = curve[-1].measured.kkt_residual <= self.budget.tolerance
-        return Status.BUDGET if out_of_budget and not stationary else Status.CONVERGED, None
+        return Status.BUDGET if out_of_budget and not self._is_stationary(curve) else Status.CONVERGED, None
+
+    def _is_stationary(self, curve: list[Evaluation]) -> bool:
+        return curve[-1].measured.kkt_residual <= self.budget.tolerance
 
     @property
     def _constant(self) -> float:

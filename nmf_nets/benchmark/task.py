@@ -10,6 +10,7 @@ from nmf_nets.benchmark.base import Problem
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization
+from nmf_nets.inits.base import refuse_n_components
 from nmf_nets.matrix import Matrix
 from nmf_nets.metrics.svd_excess import svd_error
 from nmf_nets.part import part_name
@@ -29,11 +30,13 @@ class Task:
         data.setup("fit")
         divergence.refuse(data.training)
         update.refuse(divergence)
-        if n_components < 1:
-            raise Refusal(f"task.{name}.n_components is {n_components}, but must be at least 1.")
+        refuse_n_components(n_components)
         held_out = data.test if data.test is not None else data.validation
         self.name, self.divergence, self.update, self.n_components = name, divergence, update, n_components
-        self.X, self.held_out = data.training.to(device), None if held_out is None else held_out.to(device)
+        try:
+            self.X, self.held_out = data.training.to(device), None if held_out is None else held_out.to(device)
+        except (RuntimeError, AssertionError) as error:
+            raise Refusal(f"device is {device!r}, but torch cannot use it: {str(error).splitlines()[0]}") from error
         self.dataset = data.dataset
         labels = data.dataset.labels
         self.labels = None if labels is None else np.asarray(labels)[data.training_rows.numpy()]

@@ -204,6 +204,34 @@ def test_disturbed_runs_are_repeated_and_the_quietest_is_kept(tmp_path, monkeypa
     assert results.cells["switches_per_second"][0] > protocol.disturbance
 
 
+class Moody(Method):
+    """Ends well at its first call and crashes at its second."""
+
+    calls = 0
+
+    def refuse(self, problem, start):
+        pass
+
+    def run(self, problem, start, observe):
+        self.calls += 1
+        if self.calls == 2:
+            raise ValueError("no more")
+        observe(lambda: start, 1)
+
+
+def test_a_disturbed_run_that_ended_well_is_better_than_a_quiet_failure(tmp_path, monkeypatch):
+    counts = iter(range(10**9, 0, -(10**6)))
+    monkeypatch.setattr(clock, "_usage", lambda: (0.0, 0.0, -next(counts)))
+    moody = Moody()
+    moody.calls = -1  # the warm-up is a call too
+    one = comparison(tmp_path, entrant("moody", moody), seeds=1, tracks=("shared",))
+    one.protocol = Protocol(Budget(60, 5), 1, ("shared",), random, retries=2)
+    _, results = everything(one)
+    assert moody.calls == 2
+    assert results.cells["attempts"].tolist() == [2]
+    assert results.cells["status"].tolist() == ["converged"]
+
+
 def test_json_lines_and_parquet_hold_the_same(tmp_path):
     _, results = everything(comparison(tmp_path))
     lines = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
@@ -237,7 +265,11 @@ def test_folders_are_gathered_and_contradictions_refused(tmp_path):
 
 PROTOCOLS = {
     "no seeds": ({"seeds": 0}, "seeds is 0"),
-    "no tracks": ({"tracks": ()}, r"tracks is \[\]"),
+    "words for seeds": ({"seeds": "five"}, "seeds is 'five'"),
+    "no tracks": ({"tracks": ()}, "tracks is empty"),
+    "no iterations": ({"budget": Budget(1, 0)}, "iterations is 0, but must be a number of at least 1"),
+    "a word for a tolerance": ({"budget": Budget(1, 1, "little")}, "tolerance is 'little'"),
+    "fewer than no retries": ({"retries": -1}, "retries is -1"),
     "a track that is none": ({"tracks": ("best",)}, "tracks holds 'best'"),
     "no time": ({"budget": Budget(0)}, "seconds is 0"),
     "a shrinking grid": ({"growth": 0.9}, "growth is 0.9"),

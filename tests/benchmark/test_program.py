@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+import torch
 
 import nmf_nets
 from nmf_nets.benchmark import __main__ as program
 from nmf_nets.benchmark.__main__ import main as benchmark_main
 from nmf_nets.benchmark.methods.scikit_learn import ScikitLearn
 from nmf_nets.benchmark.report.__main__ import main as report_main
+from nmf_nets.program import CONFIGS
 
 QUICK = (
     "task=synthetic",
@@ -100,7 +102,14 @@ REFUSALS = {
     "a file that is not there": (["task=matrix", "data.path=x.npz"], "there is no such file"),
     "no method": (["method=[]"], "nothing is left to compare"),
     "a plugin that is not installed": (["plugins=[other]"], "plugins names 'other', but installed packages bring none"),
-    "no components": (["task.synthetic.n_components=0"], "task.synthetic.n_components is 0"),
+    "no components": (["task.synthetic.n_components=0"], "n_components must be an integer of at least 1, but is 0"),
+    "no threads": (["threads=0"], "threads is 0"),
+    "no iterations": (["iterations=0"], "iterations is 0"),
+    "a device that is not there": (["device=cuda:7"], "device is 'cuda:7', but torch cannot use it"),
+    "a class that is not there": (
+        ["+method.mine={_target_: mine.Mine}", "allow=[mine]"],
+        "mine.Mine cannot be imported",
+    ),
     "a stranger's class": (["+method.mine={_target_: os.system}"], "which is not allowed"),
 }
 
@@ -131,6 +140,73 @@ def test_what_is_not_installed_is_left_out_with_the_extra_that_brings_it(benchma
     assert "pip install 'nmf-nets[torchnmf]' brings it" in said
     assert "task reuters is left out: lda is not installed; pip install 'nmf-nets[reuters]'" in said
     assert set(pd.read_parquet(result_of(tmp_path) / "records.parquet")["method"]) == {"hals"}
+
+
+ALL_METHODS = sorted(path.stem for path in (CONFIGS / "method").glob("*.yaml"))
+
+
+def test_every_method_that_ships_runs_or_says_why_not(command, tmp_path):
+    given = ("task=[synthetic,digits_kullback_leibler]", f"method=[{','.join(ALL_METHODS)}]", "tracks=[shared,own]")
+    budget = ("seeds=1", "iterations=2", "seconds=60", "search=0.01", "retries=0", "hydra.run.dir=run")
+    ran = command(*given, *budget, main=benchmark_main)
+    assert ran.code == 0, ran.err
+    cells = pd.read_parquet(tmp_path / "run" / "cells.parquet")
+    assert set(cells["status"]) <= {"budget", "converged", "unsupported"}
+    ended = cells[cells["status"] != "unsupported"]
+    said = " ".join(ran.err.split())
+    for method in ALL_METHODS:
+        assert method in set(ended["method"]) or f"method {method} is left out" in said
+    assert cells.query("status == 'unsupported'")["error"].str.len().gt(20).all()
+
+
+def idx(array):
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + array.astype(np.uint8).tobytes()
+
+
+def test_every_task_that_takes_a_file_runs(command, tmp_path):
+    chance = np.random.default_rng(0)
+    counts = scipy.sparse.csr_array(chance.poisson(0.5, size=(60, 40)))
+    words = np.array([f"word {j}" for j in range(40)])
+    parts = {"data": counts.data, "indices": counts.indices, "indptr": counts.indptr, "shape": counts.shape}
+    np.savez(tmp_path / "news.npz", **parts, format=b"csr", labels=np.arange(60) % 3, vocabulary=words)
+    images = chance.integers(0, 256, size=(50, 6, 6))
+    np.savez(tmp_path / "faces.npz", X=images.reshape(50, 36), labels=np.arange(50) % 5, image_shape=np.array([6, 6]))
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(images))
+    files = {
+        "newsgroups20_tf_idf,newsgroups20_counts": "news.npz",
+        "orl_faces": "faces.npz",
+        "fashion_mnist": "train-images-idx3-ubyte",
+    }
+    for number, (tasks, file) in enumerate(files.items()):
+        given = (f"task=[{tasks}]", f"data.path={file}", "method=[mu,hals,scalar_newton]", f"hydra.run.dir={number}")
+        ran = command(*given, "seeds=1", "iterations=3", "seconds=60", "search=0.01", main=benchmark_main)
+        assert ran.code == 0, ran.err
+        cells = pd.read_parquet(tmp_path / str(number) / "cells.parquet")
+        assert set(cells[cells["status"] == "budget"]["task"]) == set(tasks.split(","))
+        if "news" in file:
+            assert cells[cells["status"] == "budget"]["npmi"].notna().all()
+
+
+def test_threads_tolerance_and_growth_do_what_they_say(benchmark, tmp_path):
+    before = torch.get_num_threads()
+    ran = benchmark("method=hals", "threads=1", "tolerance=0.5", "growth=1", "iterations=400", "hydra.run.dir=run")
+    torch.set_num_threads(before)
+    assert ran.code == 0, ran.err
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["threads"] == 1
+    records = pd.read_parquet(tmp_path / "run" / "records.parquet")
+    for _, curve in records.groupby("key"):
+        assert curve["iteration"].tolist() == list(range(1, len(curve) + 1))
+        assert (curve["kkt_residual"] <= 0.5).tolist() == [False] * (len(curve) - 1) + [True]
+    assert set(pd.read_parquet(tmp_path / "run" / "cells.parquet")["status"]) == {"converged"}
+
+
+def test_a_package_whose_method_cannot_be_made_is_named(benchmark, monkeypatch):
+    entry = EntryPoint("theirs", "their_package:Method", "nmf_nets.methods")
+    monkeypatch.setattr(program, "entry_points", lambda group: [entry])
+    ran = benchmark("method=hals")
+    assert ran.code == 2
+    assert "method 'theirs', which an installed package brings as their_package:Method, cannot be made" in ran.sentence
+    assert "leave it out with plugins=[]" in ran.sentence
 
 
 def brought():

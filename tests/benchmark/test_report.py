@@ -133,9 +133,9 @@ def test_the_final_table_by_hand(findings):
 def test_the_table_of_times_counts_who_arrived(findings):
     frame = named(tables(findings), "times").frame.set_index("method")
     assert frame.loc["slow", "to 10 %"] == 2.0
-    assert frame.loc["slow", "seeds 0.1 %"] == "0 of 2"
+    assert frame.loc["slow", "seeds to 0.1 %"] == "0 of 2"
     assert math.isinf(frame.loc["slow", "to 0.1 %"])
-    assert frame.loc["fast", "seeds 1 %"] == "1 of 2"
+    assert frame.loc["fast", "seeds to 1 %"] == "1 of 2"
 
 
 def test_the_paired_table_compares_the_seeds_that_both_have(findings):

@@ -108,7 +108,7 @@ LAWS = {
 }
 
 
-@pytest.mark.parametrize(("seeds", "least"), [(10, 0.85), (50, 0.9)])
+@pytest.mark.parametrize(("seeds", "least"), [(5, 0.75), (10, 0.85), (50, 0.9)])
 @pytest.mark.parametrize("law", LAWS)
 def test_intervals_hold_the_true_value_about_as_often_as_they_say(law, seeds, least):
     draw, *truths = LAWS[law]

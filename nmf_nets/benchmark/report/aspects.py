@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from nmf_nets.benchmark.report.findings import ENDED_WELL, Findings
+from nmf_nets.benchmark.recorder import ENDED_WELL
+from nmf_nets.benchmark.report.findings import Findings
 from nmf_nets.benchmark.report.numbers import number, signed_percent
 from nmf_nets.benchmark.report.table import Table
 from nmf_nets.metrics.stability import stability

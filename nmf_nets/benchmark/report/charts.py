@@ -93,9 +93,8 @@ def profile_charts(findings: Findings, drawn: dict[str, Style]) -> Iterator[Char
     part = {"range": [-0.03, 1.03], "tickformat": ".0%", "gridcolor": GREY.format(0.18), "zeroline": False}
     for track in dict.fromkeys(track for _, track in findings.pairs):
         for divergence, tasks in by_divergence(findings, track).items():
-            if set.intersection(*(set(findings.methods(task, track)) for task in tasks)):
-                curves = profiles(findings, tasks, track).items()
-                traces = (_profile(method, drawn[method], *curve) for method, curve in curves)
+            if curves := profiles(findings, tasks, track):
+                traces = (_profile(method, drawn[method], *curve) for method, curve in curves.items())
                 caption = f"{divergence}, {track} start: {', '.join(tasks)}"
                 yield Chart.of(caption, traces, xaxis=times, yaxis=part)
 

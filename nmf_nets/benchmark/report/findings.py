@@ -8,15 +8,13 @@ import numpy as np
 import pandas as pd
 
 from nmf_nets.benchmark.comparison import TRACKS
+from nmf_nets.benchmark.recorder import ENDED_WELL
 from nmf_nets.benchmark.results import Frame, Results
 from nmf_nets.benchmark.statistics import interquartile_mean, time_to_target
 from nmf_nets.metrics.relative_gap import relative_gap
 
 TARGETS = (0.1, 0.01, 0.001)
 """Gaps to the best known value."""
-
-ENDED_WELL = ("converged", "budget")
-"""Statuses of runs whose end is compared."""
 
 
 class Findings:
@@ -52,7 +50,7 @@ class Findings:
         """One row a run, with its last evaluation where it has one."""
         cells = self.results.cells
         cells = cells[(cells["task"] == task) & (cells["track"] == track)]
-        last = self.records.groupby("key").last().drop(columns=["task", "track", "method", "seed"])
+        last = self.records.groupby("key").tail(1).set_index("key").drop(columns=["task", "track", "method", "seed"])
         return cells.merge(last, left_on="key", right_index=True, how="left")
 
     def finished(self, task: str, track: str) -> Frame:

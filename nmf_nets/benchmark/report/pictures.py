@@ -8,9 +8,9 @@ from io import BytesIO
 
 import numpy as np
 from matplotlib.image import imsave
-from scipy.optimize import linear_sum_assignment
 
 from nmf_nets.benchmark.report.findings import Findings
+from nmf_nets.metrics.recovery import matching
 
 PICTURES, TOPICS = 16, 20
 """So many components are shown of each method."""
@@ -43,20 +43,15 @@ def components(findings: Findings, task: str, track: str, pixels: float) -> Iter
         return
     for method, runs in findings.by_method(task, track):
         middle = runs.sort_values(["gap", "seed"]).iloc[(len(runs) - 1) // 2]
-        W = findings.results.components(middle["key"]).double().numpy()
+        W = findings.results.components(middle["key"]).double()
         leader = W if leader is None else leader
-        order, alike = _matched(W, leader)
-        picture = _strip(W[order[:PICTURES]].reshape(-1, *shape), pixels) if is_image else ""
+        _, order, cosines = matching(W, leader)
+        picture = _strip(W[order[:PICTURES]].reshape(-1, *shape).numpy(), pixels) if is_image else ""
         words = middle.get("top_features")
-        yield Shown(method, alike, picture, [words[k] for k in order[:TOPICS]] if isinstance(words, Sequence) else [])
-
-
-def _matched(W: np.ndarray, leader: np.ndarray) -> tuple[np.ndarray, float]:
-    """The order of the rows of W that matches those of the leader best, and the mean cosine of such pairs."""
-    W, leader = (M / np.linalg.norm(M, axis=1, keepdims=True).clip(1e-300) for M in (W, leader))
-    cosines = leader @ W.T
-    rows, order = linear_sum_assignment(cosines, maximize=True)
-    return order, float(cosines[rows, order].mean())
+        alike = float(cosines.mean())
+        yield Shown(
+            method, alike, picture, [words[k] for k in order[:TOPICS].tolist()] if isinstance(words, Sequence) else []
+        )
 
 
 def _strip(tiles: np.ndarray, pixels: float) -> str:

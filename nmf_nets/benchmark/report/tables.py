@@ -50,7 +50,7 @@ def summary(findings: Findings, task: str, track: str) -> Iterator[Table]:
     frame = ends.frame[["method", "gap", "worst", "error", "KKT", "dead", "iterations", "ms/iteration"]].copy()
     for target in TARGETS:
         found = [censored_median(findings.times_to(target, task, track, method)) for method in frame["method"]]
-        frame[f"to {100 * target:g} %"] = [
+        frame[_to(target)] = [
             "never" if not time.reached else f"{time.median:.3g}" if time.reached == time.runs else _censored(time)
             for time in found
         ]
@@ -58,10 +58,14 @@ def summary(findings: Findings, task: str, track: str) -> Iterator[Table]:
         f"summary_{task}_{track}",
         findings.heading(task, track),
         frame,
-        {**ends.formats, **{f"to {100 * target:g} %": "{}" for target in TARGETS}},
+        {**ends.formats, **{_to(target): "{}" for target in TARGETS}},
         f"gap: to the best known value {findings.best[task]:.8g}, interquartile mean over seeds. to …: seconds to come "
         "so near, median over all seeds (how many of them did).",
     )
+
+
+def _to(target: float) -> str:
+    return f"to {100 * target:g} %"
 
 
 def _censored(time: TimeToTarget) -> str:
@@ -132,16 +136,16 @@ def times(findings: Findings, task: str, track: str) -> Iterator[Table]:
     rows = []
     for method in findings.methods(task, track):
         row: dict[str, Any] = {"method": method}
-        for target, heading in zip(TARGETS, (f"to {100 * target:g} %" for target in TARGETS), strict=True):
+        for target in TARGETS:
             found = censored_median(findings.times_to(target, task, track, method))
-            row |= {heading: found.median, f"seeds {100 * target:g} %": f"{found.reached} of {found.runs}"}
+            row |= {_to(target): found.median, f"seeds {_to(target)}": f"{found.reached} of {found.runs}"}
         rows.append(row)
     if rows:
         yield Table(
             f"times_{task}_{track}",
             f"{findings.heading(task, track)}: seconds to a gap",
             pd.DataFrame(rows),
-            {f"to {100 * target:g} %": number for target in TARGETS},
+            {_to(target): number for target in TARGETS},
             "Median over all seeds; a seed that never came so near counts as later than any.",
         )
 
