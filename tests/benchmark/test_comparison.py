@@ -265,10 +265,8 @@ def test_folders_are_gathered_and_contradictions_refused(tmp_path):
 
 PROTOCOLS = {
     "no seeds": ({"seeds": 0}, "seeds is 0"),
-    "words for seeds": ({"seeds": "five"}, "seeds is 'five'"),
     "no tracks": ({"tracks": ()}, "tracks is empty"),
     "no iterations": ({"budget": Budget(1, 0)}, "iterations is 0, but must be a number of at least 1"),
-    "a word for a tolerance": ({"budget": Budget(1, 1, "little")}, "tolerance is 'little'"),
     "fewer than no retries": ({"retries": -1}, "retries is -1"),
     "a track that is none": ({"tracks": ("best",)}, "tracks holds 'best'"),
     "no time": ({"budget": Budget(0)}, "seconds is 0"),
@@ -281,6 +279,14 @@ def test_a_protocol_that_makes_no_sense_is_refused(wrong):
     given, said = PROTOCOLS[wrong]
     with pytest.raises(Refusal, match=said):
         Protocol(**({"budget": Budget(1), "seeds": 1, "tracks": ("shared",), "init": random} | given))
+
+
+@pytest.mark.untyped
+def test_words_for_numbers_are_refused():
+    with pytest.raises(Refusal, match="seeds is 'five'"):
+        Protocol(Budget(1), "five", ("shared",), random)
+    with pytest.raises(Refusal, match="tolerance is 'little'"):
+        Protocol(Budget(1, 1, "little"), 1, ("shared",), random)
 
 
 def test_fingerprints_know_numbers_and_shapes_but_no_dtype():
