@@ -22,11 +22,15 @@ warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state", 
 class Matrix(ABC):
     """X, non-negative and finite, of shape (n_samples, n_features); its `values` are all entries or the stored ones.
 
+    weights: v ≥ 0 where `values` are, D = Σ v d(x | x̂); what is not stored was then not observed. None counts every
+    entry once, and what is not stored is zero.
+
     The divergences and updates are written in `@`, `sample`, `with_values`, `columns` and `row_sum`, so that
     one text serves both kinds and nothing sparse becomes dense.
     """
 
     values: Tensor
+    weights: Tensor | None
 
     @property
     @abstractmethod
@@ -47,7 +51,7 @@ class Matrix(ABC):
 
     @abstractmethod
     def with_values(self, values: Tensor) -> "Matrix":
-        """The same pattern with other values."""
+        """The same pattern with other values, without weights."""
 
     @abstractmethod
     def columns(self, w: Tensor) -> Tensor:
@@ -97,19 +101,27 @@ class Matrix(ABC):
         return self.values.dim() == 1
 
     @cached_property
+    def mass(self) -> float | Scalar:
+        """How many entries count: n m, or Σ v in float64."""
+        return float(math.prod(self.shape)) if self.weights is None else self.weights.sum(dtype=torch.float64)
+
+    @cached_property
     def sum(self) -> Scalar:
-        """Σ x in float64."""
-        return self.values.sum(dtype=torch.float64)
+        """Σ v x in float64."""
+        if self.weights is None:
+            return self.values.sum(dtype=torch.float64)
+        return torch.dot(self.weights.double().flatten(), self.values.double().flatten())
 
     @cached_property
     def square_norm(self) -> Scalar:
-        """‖X‖² in float64."""
-        return torch.linalg.vector_norm(self.values, dtype=torch.float64).square()
+        """Σ v x² in float64."""
+        root = self.values if self.weights is None else self.weights.sqrt() * self.values
+        return torch.linalg.vector_norm(root, dtype=torch.float64).square()
 
-    @property
+    @cached_property
     def mean(self) -> Scalar:
-        """Mean over all entries, stored or not, in the dtype of X: the scale of the data."""
-        return (self.sum / math.prod(self.shape)).to(self.dtype)
+        """Σ v x / Σ v over all entries, stored or not, in the dtype of X: the scale of the data."""
+        return (self.sum / self.mass).to(self.dtype)
 
     def blocks(self, entries: int = 2**22) -> Iterator[tuple[slice, "Matrix"]]:
         """Consecutive rows with about so many values in each block."""
@@ -123,8 +135,8 @@ class Matrix(ABC):
 class DenseMatrix(Matrix):
     """A tensor of shape (n_samples, n_features)."""
 
-    def __init__(self, values: Tensor):
-        self.values = values
+    def __init__(self, values: Tensor, weights: Tensor | None = None):
+        self.values, self.weights = values, weights
         self._transpose: DenseMatrix | None = None
 
     @property
@@ -134,7 +146,7 @@ class DenseMatrix(Matrix):
     @property
     def T(self) -> "DenseMatrix":
         if self._transpose is None:
-            self._transpose = DenseMatrix(self.values.T)
+            self._transpose = DenseMatrix(self.values.T, None if self.weights is None else self.weights.T)
             self._transpose._transpose = self
         return self._transpose
 
@@ -160,10 +172,10 @@ class DenseMatrix(Matrix):
         return values.amax(1)
 
     def rows(self, index: Rows) -> "DenseMatrix":
-        return DenseMatrix(self.values[index])
+        return DenseMatrix(self.values[index], None if self.weights is None else self.weights[index])
 
     def span(self, start: int, stop: int) -> "DenseMatrix":
-        return DenseMatrix(self.values[start:stop])
+        return DenseMatrix(self.values[start:stop], None if self.weights is None else self.weights[start:stop])
 
     def dense(self) -> Tensor:
         return self.values
@@ -173,14 +185,19 @@ class DenseMatrix(Matrix):
 
     def to(self, *args: Any) -> "DenseMatrix":
         values = self.values.to(*args)
-        return self if values is self.values else DenseMatrix(values)
+        if values is self.values:
+            return self
+        return DenseMatrix(values, None if self.weights is None else self.weights.to(*args))
 
 
 class SparseMatrix(Matrix):
-    """CSR without duplicates and explicit zeros; the CSR of the transpose is made at first use and kept beside it."""
+    """CSR without duplicates; the CSR of the transpose is made at first use and kept beside it.
 
-    def __init__(self, csr: Tensor):
-        self.csr = csr
+    Without weights it holds no explicit zeros; with weights a stored zero is a zero that was observed.
+    """
+
+    def __init__(self, csr: Tensor, weights: Tensor | None = None):
+        self.csr, self.weights = csr, weights
         self._transpose: SparseMatrix | None = None
 
     @property
@@ -196,7 +213,10 @@ class SparseMatrix(Matrix):
         if self._transpose is None:
             n, m = self.shape
             csc = self.csr.to_sparse_csc()
-            self._transpose = SparseMatrix(_csr(csc.ccol_indices(), csc.row_indices(), csc.values(), (m, n)))
+            weights = None
+            if self.weights is not None:
+                weights = self.with_values(self.weights).csr.to_sparse_csc().values()
+            self._transpose = SparseMatrix(_csr(csc.ccol_indices(), csc.row_indices(), csc.values(), (m, n)), weights)
             self._transpose._transpose = self
         return self._transpose
 
@@ -234,13 +254,15 @@ class SparseMatrix(Matrix):
         crow = torch.cat([length.new_zeros(1), length.cumsum(0)])
         offset = torch.repeat_interleave(start - crow[:-1], length)
         taken = offset + torch.arange(len(offset), device=offset.device)
-        return SparseMatrix(_csr(crow, self._column_of_value[taken], self.values[taken], (len(index), self.shape[1])))
+        csr = _csr(crow, self._column_of_value[taken], self.values[taken], (len(index), self.shape[1]))
+        return SparseMatrix(csr, None if self.weights is None else self.weights[taken])
 
     def span(self, start: int, stop: int) -> "SparseMatrix":
         crow = self.csr.crow_indices()[start : stop + 1]
         first, last = int(crow[0]), int(crow[-1])
         columns, values = self._column_of_value[first:last], self.values[first:last]
-        return SparseMatrix(_csr(crow - first, columns, values, (stop - start, self.shape[1])))
+        csr = _csr(crow - first, columns, values, (stop - start, self.shape[1]))
+        return SparseMatrix(csr, None if self.weights is None else self.weights[first:last])
 
     def dense(self) -> Tensor:
         return self.csr.to_dense()
@@ -251,7 +273,9 @@ class SparseMatrix(Matrix):
 
     def to(self, *args: Any) -> "SparseMatrix":
         csr = self.csr.to(*args)
-        return self if csr is self.csr else SparseMatrix(csr)
+        if csr is self.csr:
+            return self
+        return SparseMatrix(csr, None if self.weights is None else self.weights.to(*args))
 
     @property
     def _column_of_value(self) -> Tensor:
@@ -283,15 +307,20 @@ def _csr(crow: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) 
 # The door -------------------------------------------------------------------------------------------------------------
 
 
-def as_matrix(X: Any, dtype: torch.dtype | None = None) -> Matrix:
+def as_matrix(X: Any, dtype: torch.dtype | None = None, weights: Any = None) -> Matrix:
     """X as a `Matrix`, without a copy where dtype and layout allow.
 
     Accepts numpy arrays, nested lists, torch tensors (strided, COO, CSR, CSC), pandas frames and every scipy sparse
     format. float32 and float64 are kept; float16, integers and bool become torch's default dtype. Duplicates are
     summed and explicit zeros dropped, on a copy.
+    weights: v ≥ 0 of the shape of X, dense or sparse; True and False for a mask. Where v = 0 the entry was not observed,
+    and X may hold anything there, NaN too. Sparse weights hold the observed entries, zeros among them; dense weights
+    make sparse data dense, as they have its size already.
     Raises Refusal for NaN, infinity, a negative entry (with the first position), for any number of dimensions but
     two, for an empty matrix and for entries that are not real numbers.
     """
+    if weights is not None:
+        return _weighted(X, weights, dtype)
     if isinstance(X, Matrix):
         return X if dtype in (None, X.dtype) else X.to(dtype)
     if isinstance(X, Tensor):
@@ -318,21 +347,61 @@ def as_matrix(X: Any, dtype: torch.dtype | None = None) -> Matrix:
     return _dense(torch.from_numpy(array if array.flags.writeable else array.copy()), dtype)
 
 
-def _dense(X: Tensor, dtype: torch.dtype | None) -> DenseMatrix:
+def _weighted(X: Any, weights: Any, dtype: torch.dtype | None) -> Matrix:
+    """X where it was observed; nothing else of it is looked at."""
+    (X, device), (V, _) = _host_array(X), _host_array(weights)
+    for name, M in (("X", X), ("weights", V)):
+        _refuse_kind(M.dtype, name)
+        _refuse_shape(tuple(M.shape), name)
+    if X.shape != V.shape:
+        raise Refusal(f"weights must have the shape of X, {X.shape}, but have {V.shape}.")
+    target = _target_dtype(X.dtype, dtype)
+    if scipy.sparse.issparse(V):
+        pattern = _sparse(V, _torch_dtype(target), "weights")
+        place = pattern._row_of_value.numpy(), pattern._column_of_value.numpy()
+        taken = (scipy.sparse.csr_array(X) if scipy.sparse.issparse(X) else X)[place]
+        values = _cast(np.asarray(taken.todense() if scipy.sparse.issparse(taken) else taken).ravel(), target)
+        for which in np.flatnonzero(~((values >= 0) & np.isfinite(values)))[:1]:
+            _refuse_entry(int(place[0][which]), int(place[1][which]), float(values[which]))
+        found: Matrix = SparseMatrix(pattern.with_values(torch.from_numpy(values)).csr, pattern.values)
+    else:
+        V = _dense(torch.from_numpy(V.astype(target)), None, "weights").values
+        values = _cast(X.toarray() if scipy.sparse.issparse(X) else X, target)
+        found = DenseMatrix(_dense(torch.from_numpy(np.where(V.numpy() > 0, values, target.type(0))), None).values, V)
+    if not bool((found.weights > 0).any()):  # pyright: ignore[reportOptionalOperand]
+        raise Refusal("weights must be positive somewhere, but all are 0; no entry of X counts.")
+    return found.to(device)
+
+
+def _host_array(X: Any) -> tuple[Any, torch.device]:
+    """As numpy's array or a scipy sparse one, and the device that it came from."""
+    if isinstance(X, Matrix):
+        return X.numpy(), X.device
+    if isinstance(X, Tensor):
+        host = X.detach()
+        return (host.cpu().numpy() if host.layout == torch.strided else _scipy_of(host)), X.device
+    if scipy.sparse.issparse(X):
+        return X, torch.device("cpu")
+    if hasattr(X, "dtypes") and hasattr(X, "to_numpy"):
+        X = _numpy_of(X)
+    return (np.ma.filled(X.astype(float), np.nan) if np.ma.isMaskedArray(X) else np.asarray(X)), torch.device("cpu")
+
+
+def _dense(X: Tensor, dtype: torch.dtype | None, name: str = "X") -> DenseMatrix:
     if X.is_complex():
-        raise Refusal(f"X must hold real numbers, but its dtype is {X.dtype}; take its absolute value first.")
-    _refuse_shape(tuple(X.shape))
+        raise Refusal(f"{name} must hold real numbers, but its dtype is {X.dtype}; take its absolute value first.")
+    _refuse_shape(tuple(X.shape), name)
     if dtype is not None or X.dtype not in (torch.float32, torch.float64):
         X = X.to(dtype or torch.get_default_dtype())
     if not bool((X >= 0).all() & torch.isfinite(X).all()):
         i, j = (int(k) for k in torch.nonzero(~((X >= 0) & torch.isfinite(X)))[0])
-        _refuse_entry(i, j, float(X[i, j]))
+        _refuse_entry(i, j, float(X[i, j]), name)
     return DenseMatrix(X)
 
 
-def _sparse(X: Any, dtype: torch.dtype | None) -> SparseMatrix:
-    _refuse_kind(X.dtype)
-    _refuse_shape(tuple(X.shape))
+def _sparse(X: Any, dtype: torch.dtype | None, name: str = "X") -> SparseMatrix:
+    _refuse_kind(X.dtype, name)
+    _refuse_shape(tuple(X.shape), name)
     target = _target_dtype(X.dtype, dtype)
     if X.format in ("lil", "dok"):  # these convert entry by entry; the others cast at once
         X = X.tocoo()
@@ -340,9 +409,9 @@ def _sparse(X: Any, dtype: torch.dtype | None) -> SparseMatrix:
     if not csr.has_canonical_format or not csr.data.all():
         csr = csr.copy()
         csr.sum_duplicates()
-        _refuse_bad_stored(csr)
+        _refuse_bad_stored(csr, name)
         csr.eliminate_zeros()
-    _refuse_bad_stored(csr)
+    _refuse_bad_stored(csr, name)
     index = np.int32 if max(*csr.shape, csr.nnz) < 2**31 else np.int64
     parts = [csr.indptr.astype(index, copy=False), csr.indices.astype(index, copy=False), csr.data]
     crow, columns, values = (torch.from_numpy(part if part.flags.writeable else part.copy()) for part in parts)
@@ -367,6 +436,10 @@ def _target_dtype(own: np.dtype, asked: torch.dtype | None) -> np.dtype:
     return np.dtype(str(asked).removeprefix("torch."))
 
 
+def _torch_dtype(dtype: np.dtype) -> torch.dtype:
+    return torch.float64 if dtype == np.float64 else torch.float32
+
+
 def _cast(X: Any, target: np.dtype) -> Any:
     """The same object where it has that dtype; what overflows becomes infinite, to be refused with its place."""
     with np.errstate(over="ignore"):
@@ -382,9 +455,9 @@ def _numpy_of(frame: Any) -> np.ndarray:
     return array if array.dtype.kind in "biuf" else frame.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _refuse_kind(dtype: np.dtype) -> None:
+def _refuse_kind(dtype: np.dtype, name: str = "X") -> None:
     if dtype.kind not in "biuf":
-        raise Refusal(f"X must hold real numbers, but its dtype is {dtype}; drop or encode what is not a number.")
+        raise Refusal(f"{name} must hold real numbers, but its dtype is {dtype}; drop or encode what is not a number.")
 
 
 def _refuse_text_columns(frame: Any) -> None:
@@ -393,24 +466,25 @@ def _refuse_text_columns(frame: Any) -> None:
             raise Refusal(f"X must hold real numbers, but column {name!r} is of type {dtype}; drop or encode it.")
 
 
-def _refuse_shape(shape: tuple[int, ...]) -> None:
+def _refuse_shape(shape: tuple[int, ...], name: str = "X") -> None:
     if len(shape) != 2:
-        remedy = "; one sample is X[None, :], one feature X[:, None]" if len(shape) == 1 else ""
-        raise Refusal(f"X must have two dimensions (samples, features), but its shape is {shape}{remedy}.")
+        remedy = f"; one sample is {name}[None, :], one feature {name}[:, None]" if len(shape) == 1 else ""
+        raise Refusal(f"{name} must have two dimensions (samples, features), but its shape is {shape}{remedy}.")
     if 0 in shape:
-        raise Refusal(f"X must have at least one sample and one feature, but its shape is {shape}.")
+        raise Refusal(f"{name} must have at least one sample and one feature, but its shape is {shape}.")
 
 
-def _refuse_bad_stored(csr: scipy.sparse.csr_array) -> None:
+def _refuse_bad_stored(csr: scipy.sparse.csr_array, name: str) -> None:
     bad = np.flatnonzero(~((csr.data >= 0) & np.isfinite(csr.data)))
     if len(bad):
         row = int(np.searchsorted(csr.indptr, bad[0], side="right")) - 1
-        _refuse_entry(row, int(csr.indices[bad[0]]), float(csr.data[bad[0]]))
+        _refuse_entry(row, int(csr.indices[bad[0]]), float(csr.data[bad[0]]), name)
 
 
-def _refuse_entry(i: int, j: int, value: float) -> None:
+def _refuse_entry(i: int, j: int, value: float, name: str = "X") -> None:
+    place = f"{name}[{i}, {j}]"
     if math.isnan(value):
-        raise Refusal(f"X must be finite, but X[{i}, {j}] is nan; drop or impute what is missing.")
+        raise Refusal(f"{name} must be finite, but {place} is nan; drop or impute what is missing, or give weights.")
     if math.isinf(value):
-        raise Refusal(f"X must be finite, but X[{i}, {j}] is {value}; clip it, or choose a wider dtype.")
-    raise Refusal(f"X must be non-negative, but X[{i}, {j}] is {value:.6g}; shift, clip or drop negative entries.")
+        raise Refusal(f"{name} must be finite, but {place} is {value}; clip it, or choose a wider dtype.")
+    raise Refusal(f"{name} must be non-negative, but {place} is {value:.6g}; shift, clip or drop negative entries.")

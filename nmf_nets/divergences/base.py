@@ -13,7 +13,7 @@ from nmf_nets.shapes import Codes, Components, Data, PerSample, Scalar
 
 
 class Divergence(ABC):
-    """D(X | X̂) = Σ d_β(x | x̂), a sum over entries; stateless.
+    """D(X | X̂) = Σ v d_β(x | x̂), a sum over entries with the weights of X; stateless.
 
     d_β(cx | cy) = c^β d_β(x | y), so a divergence is compared across data only relative to `unit`.
     Source: Févotte & Idier (2011).
@@ -22,54 +22,84 @@ class Divergence(ABC):
     beta: float
 
     @abstractmethod
-    def __call__(self, X: Data, X_hat: Data) -> PerSample:
-        """The divergence of each sample."""
+    def entries(self, x: Tensor, x_hat: Tensor, least: Scalar) -> Tensor:
+        """d_β(x | x̂) of each entry, x̂ floored at `least` where it is divided by or logged."""
 
     @abstractmethod
+    def unweighted_total(self, X: Matrix, factors: Factorization) -> Scalar:
+        """`total` where every entry counts once."""
+
+    @abstractmethod
+    def unweighted_split(self, X: Matrix, H: Codes, W: Components) -> tuple[Codes, Codes]:
+        """`split_gradient` where every entry counts once."""
+
+    def __call__(self, X: Data, X_hat: Data) -> PerSample:
+        """The divergence of each sample; the floor is that of these samples."""
+        return self.entries(X, X_hat, floor(DenseMatrix(X))).sum(1)
+
     def total(self, X: Matrix, factors: Factorization) -> Scalar:
         """Σ over all entries, in float64, without forming H W as a whole."""
+        if X.weights is None:
+            return self.unweighted_total(X, factors)
+        H, W = factors.H.double(), factors.W.double()
+        least = floor(X).double()
+        parts = []
+        for rows, block in X.blocks():
+            block = block.to(torch.float64)
+            entries = self.entries(block.values, block.sample(H[rows], W), least)
+            parts.append(torch.where(block.weights > 0, block.weights * entries, 0).sum())
+        return torch.stack(parts).sum()
 
-    @abstractmethod
     def split_gradient(self, X: Matrix, H: Codes, W: Components) -> tuple[Codes, Codes]:
         """P, N ≥ 0 with ∂D/∂H = P − N; for W pass X.T, W.T, H.T."""
+        if X.weights is None:
+            return self.unweighted_split(X, H, W)
+        X_hat = X.sample(H, W)
+        floored = X_hat.clamp(min=floor(X))
+        pull = X.weights * (X_hat if self.beta >= 1 else floored) ** (self.beta - 1)
+        push = X.weights * X.values / floored * floored ** (self.beta - 1)
+        return X.with_values(pull) @ W.T, X.with_values(push) @ W.T
+
+    @property
+    def powers(self) -> tuple[float, float]:
+        """The power of t = h_new / h in P of the separable majoriser, and in its N."""
+        return max(0.0, self.beta - 1), min(0.0, self.beta - 2)
 
     @property
     def exponent(self) -> float:
         """γ(β) of the multiplicative step (N / P)^γ, with which D never rises."""
-        return 1 / (2 - self.beta) if self.beta < 1 else 1 / (self.beta - 1) if self.beta > 2 else 1.0
+        high, low = self.powers
+        return 1 / (high - low)
 
     def unit(self, X: Matrix) -> Scalar:
         """n m mean(X)^β: what D is worth on these data, for learning rates that do not depend on scale or size."""
-        n, m = X.shape
-        return n * m * X.mean.double().clamp(min=torch.finfo(X.dtype).tiny) ** self.beta
+        return X.mass * X.mean.double().clamp(min=torch.finfo(X.dtype).tiny) ** self.beta
 
     def rounding(self, X: Matrix) -> float:
         """What is left of D when factors in float32 are exact: values below are no more than that."""
         return 1e-12 * float(self.unit(X))
 
     def refuse(self, X: Matrix) -> None:
-        """Raises Refusal if X holds zeros and β ≤ 0, where D is infinite."""
-        if self.beta > 0 or int((X.values > 0).sum()) == X.shape[0] * X.shape[1]:
+        """Raises Refusal if X holds zeros that count and β ≤ 0, where D is infinite."""
+        if self.beta > 0:
             return
-        i, j = next(
+        if X.weights is None and int((X.values > 0).sum()) == X.shape[0] * X.shape[1]:
+            return
+        zeros = (
             (rows.start + int(i), int(j))
             for rows, block in _dense_blocks(X)
-            for i, j in torch.nonzero(block.dense() == 0)[:1]
+            for i, j in torch.nonzero((block.dense() == 0) & (_dense_weights(block) > 0))[:1]
         )
-        raise Refusal(
-            f"divergence with β = {self.beta:g} needs X > 0, but X[{i}, {j}] is 0; use β > 0 "
-            "(divergence=kullback_leibler, say), or add a small constant to X."
-        )
+        for i, j in zeros:
+            raise Refusal(
+                f"divergence with β = {self.beta:g} needs X > 0, but X[{i}, {j}] is 0; use β > 0 "
+                "(divergence=kullback_leibler, say), or add a small constant to X."
+            )
 
 
 def floor(X: Matrix) -> Scalar:
     """ε² mean(X): under x̂ where it is divided by or logged, so that a dead reconstruction costs much, not infinity."""
     return (X.mean * torch.finfo(X.dtype).eps ** 2).clamp(min=torch.finfo(X.dtype).tiny)
-
-
-def floored(X: Data, X_hat: Data) -> Data:
-    """x̂ where it is divided by or logged; the floor is that of these samples."""
-    return X_hat.clamp(min=floor(DenseMatrix(X)))
 
 
 def blockwise_total(divergence: Divergence, X: Matrix, factors: Factorization) -> Scalar:
@@ -94,6 +124,10 @@ def _dense_blocks(X: Matrix) -> Iterator[tuple[slice, Matrix]]:
     for start in range(0, n, height):
         stop = min(n, start + height)
         yield slice(start, stop), X.span(start, stop)
+
+
+def _dense_weights(X: Matrix) -> Tensor:
+    return X.values.new_ones(()) if X.weights is None else X.with_values(X.weights).dense()
 
 
 def xlogy_ratio(x: Tensor, y: Tensor) -> Tensor:

@@ -1,14 +1,15 @@
 """The β-divergence between and beyond its three famous members."""
 
 import torch
+from torch import Tensor
 
-from nmf_nets.divergences.base import Divergence, blockwise_total, floored, power_split
+from nmf_nets.divergences.base import Divergence, blockwise_total, power_split
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.divergences.itakura_saito import ItakuraSaito
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
-from nmf_nets.shapes import Codes, Components, Data, PerSample, Scalar
+from nmf_nets.shapes import Codes, Components, Scalar
 
 
 class Beta(Divergence):
@@ -21,16 +22,16 @@ class Beta(Divergence):
     def __init__(self, beta: float | int):
         self.beta = float(beta)
 
-    def __call__(self, X: Data, X_hat: Data) -> PerSample:
+    def entries(self, x: Tensor, x_hat: Tensor, least: Scalar) -> Tensor:
         b = self.beta
-        y = floored(X, X_hat)
-        power = torch.where(X_hat > 0, y**b, 0) if b > 0 else y**b
-        return ((X**b + (b - 1) * power - b * X * y ** (b - 1)) / (b * (b - 1))).sum(1)
+        y = x_hat.clamp(min=least)
+        power = torch.where(x_hat > 0, y**b, 0) if b > 0 else y**b
+        return (x**b + (b - 1) * power - b * x * y ** (b - 1)) / (b * (b - 1))
 
-    def total(self, X: Matrix, factors: Factorization) -> Scalar:
+    def unweighted_total(self, X: Matrix, factors: Factorization) -> Scalar:
         return blockwise_total(self, X, factors)
 
-    def split_gradient(self, X: Matrix, H: Codes, W: Components) -> tuple[Codes, Codes]:
+    def unweighted_split(self, X: Matrix, H: Codes, W: Components) -> tuple[Codes, Codes]:
         return power_split(self.beta, X, H, W)
 
 

@@ -1,11 +1,12 @@
 """½ ‖X − H W‖²."""
 
 import torch
+from torch import Tensor
 
 from nmf_nets.divergences.base import Divergence, blockwise_total
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
-from nmf_nets.shapes import Codes, Components, Data, PerSample, Scalar
+from nmf_nets.shapes import Codes, Components, Scalar
 
 CANCELLED = 1e-12
 """Where the Gram form has lost its digits: relative error 1e-6, squared."""
@@ -16,17 +17,16 @@ class Frobenius(Divergence):
 
     beta = 2.0
 
-    def __call__(self, X: Data, X_hat: Data) -> PerSample:
-        """½ ‖x − x̂‖² of each sample."""
-        return 0.5 * (X - X_hat).square().sum(1)
+    def entries(self, x: Tensor, x_hat: Tensor, least: Scalar) -> Tensor:
+        return 0.5 * (x - x_hat).square()
 
-    def total(self, X: Matrix, factors: Factorization) -> Scalar:
+    def unweighted_total(self, X: Matrix, factors: Factorization) -> Scalar:
         """½ (‖X‖² − 2 ⟨X Wᵀ, H⟩ + ⟨HᵀH, W Wᵀ⟩); below relative error 1e-6, where that cancels, from the residual."""
         H, W = factors.H.double(), factors.W.double()
         cross = torch.stack([((block.to(torch.float64) @ W.T) * H[rows]).sum() for rows, block in X.blocks()]).sum()
         value = 0.5 * (X.square_norm - 2 * cross + ((H.T @ H) * (W @ W.T)).sum())
         return value if value > 0.5 * CANCELLED * X.square_norm else blockwise_total(self, X, factors)
 
-    def split_gradient(self, X: Matrix, H: Codes, W: Components) -> tuple[Codes, Codes]:
+    def unweighted_split(self, X: Matrix, H: Codes, W: Components) -> tuple[Codes, Codes]:
         """P = H W Wᵀ, N = X Wᵀ."""
         return H @ (W @ W.T), X @ W.T

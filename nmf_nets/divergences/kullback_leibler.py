@@ -1,11 +1,12 @@
 """The generalised Kullback–Leibler divergence."""
 
 import torch
+from torch import Tensor
 
-from nmf_nets.divergences.base import Divergence, floor, floored, xlogy_ratio
+from nmf_nets.divergences.base import Divergence, floor, xlogy_ratio
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
-from nmf_nets.shapes import Codes, Components, Data, PerSample, Scalar
+from nmf_nets.shapes import Codes, Components, Scalar
 
 
 class KullbackLeibler(Divergence):
@@ -17,11 +18,10 @@ class KullbackLeibler(Divergence):
 
     beta = 1.0
 
-    def __call__(self, X: Data, X_hat: Data) -> PerSample:
-        """Σ_j x_j log(x_j / x̂_j) − x_j + x̂_j of each sample."""
-        return (xlogy_ratio(X, floored(X, X_hat)) - X + X_hat).sum(1)
+    def entries(self, x: Tensor, x_hat: Tensor, least: Scalar) -> Tensor:
+        return xlogy_ratio(x, x_hat.clamp(min=least)) - x + x_hat
 
-    def total(self, X: Matrix, factors: Factorization) -> Scalar:
+    def unweighted_total(self, X: Matrix, factors: Factorization) -> Scalar:
         """Logarithms at the stored entries alone; Σ x̂ = ⟨Hᵀ1, W1⟩."""
         H, W = factors.H.double(), factors.W.double()
         least = floor(X).double()
@@ -31,7 +31,7 @@ class KullbackLeibler(Divergence):
         ]
         return (torch.stack(parts).sum() - X.sum + H.sum(0) @ W.sum(1)).clamp(min=0)
 
-    def split_gradient(self, X: Matrix, H: Codes, W: Components) -> tuple[Codes, Codes]:
+    def unweighted_split(self, X: Matrix, H: Codes, W: Components) -> tuple[Codes, Codes]:
         """P_ik = Σ_j w_kj, N = (X / X̂) Wᵀ."""
         ratio = X.values / X.sample(H, W).clamp(min=floor(X))
         return W.sum(1).expand(H.shape), X.with_values(ratio) @ W.T

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.decomposition._nmf import _beta_divergence
 
-from nmf_nets.divergences.base import Divergence, blockwise_total, floor, floored
+from nmf_nets.divergences.base import Divergence, blockwise_total, floor
 from nmf_nets.divergences.beta import Beta, beta_divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.divergences.itakura_saito import ItakuraSaito
@@ -348,8 +348,10 @@ def test_the_floor_has_the_scale_of_the_data(scale, dtype):
 
 
 def test_the_floor_leaves_living_entries_alone():
-    X, X_hat = torch.ones(2, 2).double(), torch.tensor([[1.0, 1e-30], [0.0, 1e-40]]).double()
-    assert torch.equal(floored(X, X_hat), torch.tensor([[1.0, 1e-30], [2.0**-104, 2.0**-104]]).double())
+    X, X_hat = torch.ones(1, 4).double(), torch.tensor([[1.0, 1e-30, 0.0, 1e-40]]).double()
+    least = floor(as_matrix(X))
+    expected = -torch.tensor([[1.0, 1e-30, 2.0**-104, 2.0**-104]]).double().log() - 1 + X_hat
+    assert torch.allclose(KullbackLeibler().entries(X, X_hat, least), expected, rtol=1e-14, atol=0)
 
 
 # What it refuses ------------------------------------------------------------------------------------------------------
