@@ -1,4 +1,4 @@
-"""The cold start of an encoder that has no parameters: least squares, cut at zero."""
+"""The codes that an update begins with where it is given none."""
 
 import torch
 
@@ -32,3 +32,10 @@ def lifted_codes(X: Matrix, W: Components) -> Codes:
     H = torch.maximum(least_squares_codes(X @ W.T, W @ W.T), 1e-3 * flat)
     reached = H @ s[:, None]
     return H * torch.where(reached > 0, total / reached, 0)
+
+
+def flat_codes(X: Matrix, W: Components) -> Codes:
+    """For weighted data: every component alike, each row with Σ_j v_ij x̂_ij = Σ_j v_ij x_ij."""
+    total = X.row_sum(X.weights * X.values)
+    reached = X.row_sum(X.weights * X.columns(W.sum(0)))
+    return torch.where(reached > 0, total / reached, 0)[:, None].repeat(1, W.shape[0])

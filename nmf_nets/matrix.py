@@ -119,6 +119,12 @@ class Matrix(ABC):
         return torch.linalg.vector_norm(root, dtype=torch.float64).square()
 
     @cached_property
+    def self_entropy(self) -> Scalar:
+        """Σ v x log x in float64, with 0 log 0 = 0."""
+        x = self.values.double()
+        return (torch.xlogy(x, x) if self.weights is None else self.weights * torch.xlogy(x, x)).sum()
+
+    @cached_property
     def mean(self) -> Scalar:
         """Σ v x / Σ v over all entries, stored or not, in the dtype of X: the scale of the data."""
         return (self.sum / self.mass).to(self.dtype)

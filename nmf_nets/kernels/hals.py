@@ -3,8 +3,10 @@
 from typing import no_type_check
 
 import numba
+import numpy as np
 import torch
 
+from nmf_nets.kernels.blocks import ROWS, UNROLLED, add_product, load, store
 from nmf_nets.kernels.threads import use_threads
 from nmf_nets.shapes import Codes, Gram
 
@@ -18,36 +20,54 @@ def hals_sweeps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> C
     if H.device.type != "cpu":
         return hals_sweeps_torch(H, B, G, repeats, progress)
     use_threads(H.numel() * H.shape[1] * min(repeats, 10))
-    H = H.clone(memory_format=torch.contiguous_format)
-    _sweep_rows(H.numpy(), B.contiguous().numpy(), G.contiguous().numpy(), repeats, progress * progress)
-    return H
+    swept = torch.empty(H.shape, dtype=H.dtype)
+    H, B, G = H.contiguous(), B.contiguous(), G.contiguous()  # one compiled form
+    _sweep_blocks(H.numpy(), B.numpy(), G.numpy(), swept.numpy(), repeats, progress * progress)
+    return swept
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 @no_type_check
-def _sweep_rows(H, B, G, repeats, progress):
+def _sweep_blocks(H, B, G, swept, repeats, progress):
     n, r = H.shape
-    for i in numba.prange(n):
-        h = H[i]
-        g = B[i].copy()  # B − h G, kept current
-        for k in range(r):
-            if h[k] != 0:
-                for l in range(r):
-                    g[l] -= h[k] * G[k, l]
-        first = 0.0
-        for sweep in range(repeats):
-            moved = 0.0
-            for k in range(r):
-                if G[k, k] > 0:
-                    step = max(h[k] + g[k] / G[k, k], 0 * h[k]) - h[k]
-                    if step != 0:
-                        h[k] += step
-                        moved += step * step
-                        for l in range(r):
-                            g[l] -= step * G[k, l]
-            if sweep == 0:
-                first = moved
-            if moved <= progress * first:
+    padded = -(-r // UNROLLED) * UNROLLED
+    minus_G = np.zeros((r, padded), G.dtype)
+    minus_G[:, :r] = -G
+    for block in numba.prange(-(-n // ROWS)):
+        start = block * ROWS
+        h, b = np.zeros((padded, ROWS), H.dtype), np.zeros((r, ROWS), H.dtype)
+        load(H, start, h)
+        load(B, start, b)
+        _sweep_block(h, b, minus_G, repeats, progress)
+        store(h, start, swept)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+@no_type_check
+def _sweep_block(h, b, minus_G, repeats, progress):
+    g = np.empty(ROWS, h.dtype)  # B − H G, of one component
+    moved, first, going = np.empty(ROWS, h.dtype), np.empty(ROWS, h.dtype), np.ones(ROWS, np.bool_)
+    for sweep in range(repeats):
+        moved[:] = 0
+        for k in range(len(b)):
+            curvature = -minus_G[k, k]
+            if curvature > 0:
+                for i in range(ROWS):
+                    g[i] = b[k, i]
+                add_product(minus_G[k], h, g)
+                for i in range(ROWS):
+                    step = max(h[k, i] + g[i] / curvature, 0 * curvature) - h[k, i]
+                    step = step if going[i] else 0 * curvature
+                    h[k, i] += step
+                    moved[i] += step * step
+        if repeats > 1:
+            some = False
+            for i in range(ROWS):
+                if sweep == 0:
+                    first[i] = moved[i]
+                going[i] = moved[i] > progress * first[i]
+                some |= going[i]
+            if not some:
                 break
 
 

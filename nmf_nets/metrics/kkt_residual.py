@@ -2,25 +2,33 @@
 
 import torch
 
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components
 
 
-def kkt_residual(X: Matrix, factors: Factorization, divergence: Divergence) -> float:
+def kkt_residual(
+    X: Matrix, factors: Factorization, divergence: Divergence, on_H: Terms = PLAIN, on_W: Terms = PLAIN
+) -> float:
     """κ = max over both factors of |min(h_ik / mean_i h_ik, (P − N) / (P + N))|, with 0 / 0 = 0; from 0 to 1 for h > 0.
 
     Zero exactly at stationary points: h > 0 needs P = N, h = 0 needs P ≥ N. The same for X → cX and for H D, D⁻¹ W.
+    Penalties are part of P; what is frozen does not count.
     """
     H, W = factors.H.double(), factors.W.double()
     X = X.to(torch.float64)
-    return max(_of_codes(X, H, W, divergence), _of_codes(X.T, W.T, H.T, divergence))
+    return max(_of_codes(X, H, W, divergence, on_H), _of_codes(X.T, W.T, H.T, divergence, on_W))
 
 
-def _of_codes(X: Matrix, H: Codes, W: Components, divergence: Divergence) -> float:
+def _of_codes(X: Matrix, H: Codes, W: Components, divergence: Divergence, terms: Terms) -> float:
+    if terms.fixed:
+        return 0.0
     P, N = divergence.split_gradient(X, H, W)
+    P = terms.added_to(P, H)
     mean = H.mean(0)
     level = torch.where(mean > 0, H / mean, 0)
     slope = torch.where(P + N > 0, (P - N) / (P + N), 0)
-    return float(torch.minimum(level, slope).abs().max())
+    residual = torch.minimum(level, slope).abs()
+    return float((residual if terms.free is None else residual[:, terms.free]).max())

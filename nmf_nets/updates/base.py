@@ -2,25 +2,44 @@
 
 from abc import ABC, abstractmethod
 
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
-from nmf_nets.shapes import Codes, Components
+from nmf_nets.shapes import Codes, Components, Scalar
+
+
+class HalfStep(ABC):
+    """The problem min_{H ≥ 0} D(X | H W) + R(H) of one X and W, with what its steps share: products with X, sums of W."""
+
+    @abstractmethod
+    def codes(self, H: Codes | None, repeats: int = 1, progress: float = 0.0) -> Codes:
+        """The codes after at most `repeats` steps from H, or from the update's own cold start where H is None.
+
+        progress: rows that a step moves by at most this part of what the first one did are left as they are.
+        """
+
+    @abstractmethod
+    def value(self, H: Codes) -> Scalar:
+        """D(X | H W) + R(H) from what is at hand: to the rounding of the products, enough to compare iterates."""
 
 
 class Update(ABC):
     """A step towards argmin_{H ≥ 0} D(X | H W); rows of H are independent of each other."""
+
+    descends: bool
+    """Whether no step ever raises D; of the others a solver keeps the best iterate."""
 
     @abstractmethod
     def lowers(self, divergence: Divergence) -> bool:
         """Whether this step is made for that divergence."""
 
     @abstractmethod
-    def __call__(self, X: Matrix, H: Codes | None, W: Components, repeats: int = 1, progress: float = 0.0) -> Codes:
-        """The codes after at most `repeats` steps from H, or from the update's own cold start where H is None.
+    def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep: ...
 
-        progress: rows that a step moves by at most this part of what the first one did are left as they are.
-        """
+    def __call__(self, X: Matrix, H: Codes | None, W: Components, repeats: int = 1, progress: float = 0.0) -> Codes:
+        """`on(X, W).codes(H, repeats, progress)`."""
+        return self.on(X, W).codes(H, repeats, progress)
 
     def refuse(self, divergence: Divergence) -> None:
         """Raises Refusal unless this step lowers that divergence."""

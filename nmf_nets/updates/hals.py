@@ -1,24 +1,28 @@
 """Hierarchical alternating least squares: coordinate descent on the Gram matrices."""
 
-from nmf_nets.cold_start import least_squares_codes
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.kernels.hals import hals_sweeps
 from nmf_nets.matrix import Matrix
-from nmf_nets.shapes import Codes, Components
-from nmf_nets.updates.base import Update
+from nmf_nets.shapes import Components
+from nmf_nets.updates.base import HalfStep, Update
+from nmf_nets.updates.entrywise import WeightedSquares
+from nmf_nets.updates.gram import GramHalfStep
 
 
 class HALS(Update):
     """h_k ← [h_k + (B_k − H G_k) / G_kk]₊ for every k, B = X Wᵀ, G = W Wᵀ; monotone, and it revives zeros.
 
+    With weights the same coordinate step on the entries that were observed.
     Cold start: damped least squares, cut at zero.
-    Source: Cichocki & Phan (2009).
+    Source: Cichocki & Phan (2009); Ho (2008) for weights.
     """
+
+    descends = True
 
     def lowers(self, divergence: Divergence) -> bool:
         return isinstance(divergence, Frobenius)
 
-    def __call__(self, X: Matrix, H: Codes | None, W: Components, repeats: int = 1, progress: float = 0.0) -> Codes:
-        B, G = X @ W.T, W @ W.T
-        return hals_sweeps(least_squares_codes(B, G) if H is None else H, B, G, repeats, progress)
+    def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
+        return GramHalfStep(hals_sweeps, X, W, terms) if X.weights is None else WeightedSquares(X, W, terms)

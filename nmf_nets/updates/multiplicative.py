@@ -2,28 +2,27 @@
 
 import torch
 
-from nmf_nets.cold_start import lifted_codes
+from nmf_nets.cold_start import flat_codes, lifted_codes
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
+from nmf_nets.divergences.frobenius import Frobenius
+from nmf_nets.factorization import Factorization
+from nmf_nets.kernels.multiplicative import gram_steps, multiplied
 from nmf_nets.matrix import Matrix
-from nmf_nets.shapes import Codes, Components
-from nmf_nets.updates.base import Update
-
-
-def multiplied(M: torch.Tensor, P: torch.Tensor, N: torch.Tensor, exponent: float) -> torch.Tensor:
-    """M ∘ (N / P)^exponent; where P = 0 nothing pulls, and M is left as it is.
-
-    Where M is nearly nothing P is too, and the ratio overflows; a smaller one is still on the way to the minimum.
-    """
-    ratio = torch.where(P > 0, N / P, 1).clamp(max=torch.finfo(M.dtype).max)
-    return M * (ratio if exponent == 1 else ratio**exponent)
+from nmf_nets.shapes import Codes, Components, Scalar
+from nmf_nets.updates.base import HalfStep, Update
+from nmf_nets.updates.gram import gram_value
 
 
 class Multiplicative(Update):
-    """H ← H ∘ (N / P)^γ(β); monotone. An exact zero stays zero: start strictly positive.
+    """H ← H ∘ (N / (P + R⁺))^γ with ∂D/∂H = P − N and R⁺ the gradient of the penalties; monotone, also with weights.
 
-    Cold start: lifted least squares.
-    Source: Lee & Seung (2001), Févotte & Idier (2011).
+    γ is 1 / (2 − β) for β < 1, 1 / (β − 1) for β > 2 and 1 between, less with an L2 penalty: 1 / (3 − β) for β < 2.
+    An exact zero stays zero: start strictly positive. Cold start: lifted least squares, flat codes with weights.
+    Source: Lee & Seung (2001), Févotte & Idier (2011); the exponent with penalties is derived (Terms.exponent).
     """
+
+    descends = True
 
     def __init__(self, divergence: Divergence):
         self.divergence = divergence
@@ -31,18 +30,56 @@ class Multiplicative(Update):
     def lowers(self, divergence: Divergence) -> bool:
         return divergence.beta == self.divergence.beta
 
-    def __call__(self, X: Matrix, H: Codes | None, W: Components, repeats: int = 1, progress: float = 0.0) -> Codes:
-        H = lifted_codes(X, W) if H is None else H
+    def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
+        if isinstance(self.divergence, Frobenius) and X.weights is None and terms.free is None:
+            return GramSteps(X, W, terms)
+        return SplitSteps(self.divergence, X, W, terms)
+
+
+class GramSteps(HalfStep):
+    """For the Frobenius divergence, from the products that HALS takes: P = H (W Wᵀ + λ₂ I) + λ₁, N = X Wᵀ."""
+
+    def __init__(self, X: Matrix, W: Components, terms: Terms):
+        linear, ridge = terms.coefficients
+        self.X, self.W, self.linear, self.terms = X, W, linear, terms
+        self.B, self.G = X @ W.T, W @ W.T
+        if ridge:
+            self.G = self.G + ridge * torch.eye(len(self.G), dtype=self.G.dtype, device=self.G.device)
+
+    def codes(self, H: Codes | None, repeats: int = 1, progress: float = 0.0) -> Codes:
+        H = lifted_codes(self.X, self.W) if H is None else H
+        return gram_steps(H, self.B, self.G, self.linear, repeats, progress)
+
+    def value(self, H: Codes) -> Scalar:
+        return gram_value(self.X, self.B - self.linear, self.G, H)
+
+
+class SplitSteps(HalfStep):
+    """For any divergence, weights, penalties and frozen components."""
+
+    def __init__(self, divergence: Divergence, X: Matrix, W: Components, terms: Terms):
+        self.divergence, self.X, self.W, self.terms = divergence, X, W, terms
+        self.exponent = terms.exponent(divergence)
+
+    def codes(self, H: Codes | None, repeats: int = 1, progress: float = 0.0) -> Codes:
+        X, W, frozen = self.X, self.W, self.terms.frozen
+        if H is None:
+            H = lifted_codes(X, W) if X.weights is None else flat_codes(X, W)
         first: torch.Tensor | None = None
         going = torch.ones_like(H[:, :1], dtype=torch.bool)
         for repeat in range(repeats):
             if repeat % 20 == 19 and not bool(going.any()):  # seldom, as it waits for the device
                 break
-            new = multiplied(H, *self.divergence.split_gradient(X, H, W), self.divergence.exponent)
-            new = torch.where(going, new, H)
+            P, N = self.divergence.split_gradient(X, H, W)
+            new = multiplied(H, self.terms.added_to(P, H), N, self.exponent)
+            new = new if frozen is None else torch.where(frozen, H, new)
             if repeats > 1:
+                new = torch.where(going, new, H)
                 moved = torch.linalg.vector_norm(new - H, dim=1, keepdim=True)
                 first = moved if first is None else first
                 going = moved > progress * first
             H = new
         return H
+
+    def value(self, H: Codes) -> Scalar:
+        return self.divergence.total(self.X, Factorization(H, self.W)) + self.terms.value(H)

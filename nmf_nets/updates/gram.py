@@ -1,0 +1,96 @@
+"""What the half-steps of the Frobenius divergence share: they need B = X Wᵀ and G = W Wᵀ alone."""
+
+from collections.abc import Callable
+
+import torch
+
+from nmf_nets.cold_start import least_squares_codes
+from nmf_nets.criterion import Terms
+from nmf_nets.divergences.frobenius import Frobenius
+from nmf_nets.factorization import Factorization
+from nmf_nets.matrix import Matrix
+from nmf_nets.shapes import Codes, Components, Gram, Scalar
+from nmf_nets.updates.base import HalfStep
+
+Solve = Callable[[Codes, Codes, Gram, int, float], Codes]
+"""Steps towards min_{H ≥ 0} ½ ⟨H G, H⟩ − ⟨B, H⟩ from H, for (H, B, G, repeats, progress)."""
+
+
+def gram_half_step(solve: Solve, X: Matrix, W: Components, terms: Terms) -> HalfStep:
+    return GramHalfStep(solve, X, W, terms) if X.weights is None else ImputedHalfStep(solve, X, W, terms)
+
+
+class GramHalfStep(HalfStep):
+    """½ ‖X − H W‖² + λ₁ Σ h + ½ λ₂ ‖H‖² = ½ ⟨H (G + λ₂ I), H⟩ − ⟨B − λ₁, H⟩ + const."""
+
+    def __init__(self, solve: Solve, X: Matrix, W: Components, terms: Terms):
+        self.solve, self.X, self.terms = solve, X, terms
+        self.B, self.G = penalised(X @ W.T, W @ W.T, terms)
+
+    def codes(self, H: Codes | None, repeats: int = 1, progress: float = 0.0) -> Codes:
+        if H is None:
+            H = least_squares_codes(self.B, self.G)
+        return solved_where_free(self.solve, H, self.B, self.G, self.terms, repeats, progress)
+
+    def value(self, H: Codes) -> Scalar:
+        return gram_value(self.X, self.B, self.G, H)
+
+
+class ImputedHalfStep(HalfStep):
+    """With weights, on X̃ = X̂ + (V / v) ∘ (X − X̂), v = max V: never above the weighted D, and equal to it at H.
+
+    Expectation–maximisation; each of the repeats imputes anew. Nothing is dense that V is not.
+    """
+
+    def __init__(self, solve: Solve, X: Matrix, W: Components, terms: Terms):
+        assert X.weights is not None
+        self.solve, self.X, self.W, self.terms = solve, X, W, terms
+        self.most = X.weights.max()
+        self.G = self.most * (W @ W.T)
+
+    def codes(self, H: Codes | None, repeats: int = 1, progress: float = 0.0) -> Codes:
+        X, W = self.X, self.W
+        if H is None:
+            B = X.with_values(X.weights * X.values) @ W.T
+            H = least_squares_codes(B, self.G)
+        first: torch.Tensor | None = None
+        going = torch.ones_like(H[:, :1], dtype=torch.bool)
+        for repeat in range(repeats):
+            if repeat % 20 == 19 and not bool(going.any()):  # seldom, as it waits for the device
+                break
+            residual = X.with_values(X.weights * (X.values - X.sample(H, W)))
+            B, G = penalised(residual @ W.T + H @ self.G, self.G, self.terms)
+            new = torch.where(going, solved_where_free(self.solve, H, B, G, self.terms, 1, 0.0), H)
+            moved = torch.linalg.vector_norm(new - H, dim=1, keepdim=True)
+            first = moved if first is None else first
+            going, H = moved > progress * first, new
+        return H
+
+    def value(self, H: Codes) -> Scalar:
+        return Frobenius().total(self.X, Factorization(H, self.W)) + self.terms.value(H)
+
+
+def gram_value(X: Matrix, B: Codes, G: Gram, H: Codes) -> Scalar:
+    """½ ‖X‖² + ½ ⟨H G, H⟩ − ⟨B, H⟩: to the rounding of the products, relative to ‖X‖²."""
+    quadratic = torch.sum(G * (H.T @ H), dtype=torch.float64)
+    return 0.5 * (X.square_norm + quadratic) - torch.sum(B * H, dtype=torch.float64)
+
+
+def penalised(B: Codes, G: Gram, terms: Terms) -> tuple[Codes, Gram]:
+    """B − λ₁, G + λ₂ I."""
+    if not terms.penalties:
+        return B, G
+    linear, ridge = terms.coefficients
+    return B - linear, G + ridge * torch.eye(len(G), dtype=G.dtype, device=G.device)
+
+
+def solved_where_free(
+    solve: Solve, H: Codes, B: Codes, G: Gram, terms: Terms, repeats: int, progress: float
+) -> Codes:
+    """The problem of the free components, given the others: B_f − H_c G_cf, G_ff."""
+    free, held = terms.free, terms.held
+    if free is None or held is None:
+        return solve(H, B, G, repeats, progress)
+    return H.index_copy(
+        1, free, solve(H[:, free], B[:, free] - H[:, held] @ G[held][:, free], G[free][:, free], repeats, progress)
+    )
