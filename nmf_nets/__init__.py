@@ -1,6 +1,8 @@
 """Non-negative matrix factorization as a non-negative autoencoder."""
 
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
 
 # Threads that wait go to sleep soon. GNU OpenMP lets them spin for milliseconds, which beside one or two other busy
 # processes makes small steps up to a hundred times slower; spinning briefly is as fast on a quiet machine. This has its
@@ -9,3 +11,15 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.1.0"
+
+__all__ = ["Moment", "Result", "factorize"]
+
+if TYPE_CHECKING:
+    from nmf_nets.fit import Moment, Result, factorize
+
+
+def __getattr__(name: str) -> Any:
+    """The front door is opened when it is used: `import nmf_nets` alone loads no torch."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("nmf_nets.fit"), name)

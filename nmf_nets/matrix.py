@@ -313,15 +313,16 @@ def _csr(crow: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) 
 # The door -------------------------------------------------------------------------------------------------------------
 
 
-def as_matrix(X: Any, dtype: torch.dtype | None = None, weights: Any = None) -> Matrix:
+def as_matrix(X: Any, dtype: torch.dtype | None = None, weights: Any = None, name: str = "X") -> Matrix:
     """X as a `Matrix`, without a copy where dtype and layout allow.
 
     Accepts numpy arrays, nested lists, torch tensors (strided, COO, CSR, CSC), pandas frames and every scipy sparse
     format. float32 and float64 are kept; float16, integers and bool become torch's default dtype. Duplicates are
     summed and explicit zeros dropped, on a copy.
-    weights: v ≥ 0 of the shape of X, dense or sparse; True and False for a mask. Where v = 0 the entry was not observed,
+    weights: v ≥ 0 of the shape of X, dense or sparse; or a mask. Where v = 0 the entry was not observed,
     and X may hold anything there, NaN too. Sparse weights hold the observed entries, zeros among them; dense weights
     make sparse data dense, as they have its size already.
+    name: what refusals call it.
     Raises Refusal for NaN, infinity, a negative entry (with the first position), for any number of dimensions but
     two, for an empty matrix and for entries that are not real numbers.
     """
@@ -332,25 +333,25 @@ def as_matrix(X: Any, dtype: torch.dtype | None = None, weights: Any = None) -> 
     if isinstance(X, Tensor):
         X = X.detach()
         if X.layout != torch.strided:
-            return _sparse(_scipy_of(X), dtype).to(X.device)
-        return _dense(X, dtype)
+            return _sparse(_scipy_of(X), dtype, name).to(X.device)
+        return _dense(X, dtype, name)
     if scipy.sparse.issparse(X):
-        return _sparse(X, dtype)
+        return _sparse(X, dtype, name)
     if hasattr(X, "dtypes") and hasattr(X, "to_numpy"):
         X = _numpy_of(X)
     if np.ma.is_masked(X):
         place = ", ".join(str(i) for i in np.argwhere(np.ma.getmaskarray(X))[0])
-        raise Refusal(f"X must be complete, but X[{place}] is masked; drop or impute what is missing.")
+        raise Refusal(f"{name} must be complete, but {name}[{place}] is masked; drop or impute it, or give weights.")
     try:
         array = np.asarray(X)
     except ValueError as error:
-        raise Refusal(f"X must be a table of numbers with rows of one length, but numpy says: {error}.") from error
-    _refuse_kind(array.dtype)
+        raise Refusal(f"{name} must be a table of numbers with rows of one length; numpy says: {error}.") from error
+    _refuse_kind(array.dtype, name)
     if any(step < 0 or step % array.itemsize for step in array.strides):  # torch has no such strides
         array = np.ascontiguousarray(array)
     array = _cast(array, _target_dtype(array.dtype, dtype))
     # torch wants a writable buffer; nothing here writes, but a read-only array must not warn.
-    return _dense(torch.from_numpy(array if array.flags.writeable else array.copy()), dtype)
+    return _dense(torch.from_numpy(array if array.flags.writeable else array.copy()), dtype, name)
 
 
 def _weighted(X: Any, weights: Any, dtype: torch.dtype | None) -> Matrix:
@@ -364,7 +365,7 @@ def _weighted(X: Any, weights: Any, dtype: torch.dtype | None) -> Matrix:
     target = _target_dtype(X.dtype, dtype)
     if scipy.sparse.issparse(V):
         pattern = _sparse(V, _torch_dtype(target), "weights")
-        place = pattern._row_of_value.numpy(), pattern._column_of_value.numpy()
+        place = pattern._row_of_value.numpy().copy(), pattern._column_of_value.numpy().copy()  # scipy wants to own them
         taken = (scipy.sparse.csr_array(X) if scipy.sparse.issparse(X) else X)[place]
         values = _cast(np.asarray(taken.todense() if scipy.sparse.issparse(taken) else taken).ravel(), target)
         for which in np.flatnonzero(~((values >= 0) & np.isfinite(values)))[:1]:

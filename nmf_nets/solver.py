@@ -1,26 +1,155 @@
 """The one loop of the classical solvers, as a stream; stopping belongs to its consumer."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
+from nmf_nets.criterion import PLAIN, Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.metrics.kkt_residual import kkt_residual
 from nmf_nets.updates.base import Update
 
+
+@dataclass(frozen=True)
+class Effort:
+    """How often a half-step is repeated before the next product with X: `repeats` times at most, or where that is
+    None 1 + `alpha` ρ times, ρ being the cost of the products in steps; rows that move by at most `progress` times
+    what their first step did are left.
+
+    Source: Gillis & Glineur (2012), who stop all rows at once.
+    """
+
+    repeats: int | None = 1
+    alpha: float = 0.5
+    progress: float = 0.0
+
+    def most(self, X: Matrix, n_components: int) -> int:
+        if self.repeats is not None:
+            return self.repeats
+        n, m = X.shape
+        rho = 1 + (X.values.numel() + m * n_components) / (n * n_components + n)
+        return math.floor(1 + self.alpha * rho)
+
+
+@dataclass(frozen=True)
+class Extrapolation:
+    """Each half-step goes on from [M + b (M − M_before)]₊; b grows while D falls, and shrinks when it does not.
+
+    Source: Ang & Gillis (2019).
+    """
+
+    b: float = 0.5
+    shrink: float = 1.5
+    grow: float = 1.01
+    grow_most: float = 1.005
+
+
+@dataclass(frozen=True)
+class Solver:
+    """Alternates half-steps on H and on W. What is not monotone yields the best pair so far."""
+
+    update: Update
+    effort: Effort = Effort()
+    extrapolation: Extrapolation | None = None
+
+    def iterates(
+        self, X: Matrix, start: Factorization, on_H: Terms = PLAIN, on_W: Terms = PLAIN
+    ) -> Iterator[Factorization]:
+        """For ever, from the start, which is left as it is."""
+        alternation = _Alternation(self, X, start.n_components, on_H, on_W)
+        if self.extrapolation is not None:
+            yield from _extrapolated(alternation, start, self.extrapolation)
+        elif self.update.descends:
+            H, W = start.H, start.W
+            while True:
+                H = alternation.step_H(H, W)
+                W = alternation.step_W(H, W)
+                yield Factorization(H, W)
+        else:
+            yield from _extrapolated(alternation, start, Extrapolation(b=0.0))
+
+
+class _Alternation:
+    """Both half-steps, and D + R after the last one."""
+
+    def __init__(self, solver: Solver, X: Matrix, n_components: int, on_H: Terms, on_W: Terms):
+        self.X, self.on_H, self.on_W, self.update = X, on_H, on_W, solver.update
+        self.progress = solver.effort.progress
+        self.repeats_H, self.repeats_W = (solver.effort.most(M, n_components) for M in (X, X.T))
+
+    def step_H(self, H: Tensor, W: Tensor) -> Tensor:
+        if self.on_H.fixed:
+            return H
+        self._step = self.update.on(self.X, W, self.on_H)
+        self._codes = self._step.codes(H, self.repeats_H, self.progress)
+        return self._codes
+
+    def step_W(self, H: Tensor, W: Tensor) -> Tensor:
+        if self.on_W.fixed:
+            return W
+        self._step = self.update.on(self.X.T, H.T, self.on_W)
+        self._codes = self._step.codes(W.T, self.repeats_W, self.progress)
+        return self._codes.T
+
+    def value(self, H: Tensor, W: Tensor) -> Tensor:
+        """Of the factors that the last steps have left."""
+        if self.on_W.fixed:
+            return self._step.value(H) + self.on_W.value(W.T)
+        return self._step.value(self._codes) + self.on_H.value(H)
+
+
+def _extrapolated(steps: _Alternation, start: Factorization, how: Extrapolation) -> Iterator[Factorization]:
+    """Without a decision on the host where the data are on another device."""
+    H, W = ahead_H, ahead_W = start.H, start.W
+    best = start
+    f = least = _on_host(torch.full((), math.inf, dtype=torch.float64, device=start.H.device))
+    b, b_before, b_most = how.b, how.b, 1.0
+    while True:
+        new_H = steps.step_H(ahead_H, ahead_W)
+        next_H = new_H if how.b == 0 else (new_H + b * (new_H - H)).clamp_(min=0)
+        new_W = steps.step_W(next_H, ahead_W)
+        value = _on_host(steps.value(next_H, new_W))
+
+        better = value < least
+        best = Factorization(_either(better, next_H, best.H), _either(better, new_W, best.W))
+        least = _either(better, value, least)
+        yield best
+
+        if how.b == 0:
+            H, W = ahead_H, ahead_W = new_H, new_W
+            continue
+        next_W = (new_W + b * (new_W - W)).clamp_(min=0)
+        rose = value > f
+        ahead_H, ahead_W = _either(rose, H, next_H), _either(rose, W, next_W)
+        H, W = _either(rose, H, new_H), _either(rose, W, new_W)
+        grown, most = _least(how.grow * b, b_most), _least(how.grow_most * b_most, 1.0)
+        b, b_before, b_most = _either(rose, b / how.shrink, grown), b, _either(rose, b_before, most)
+        f = value
+
+
+def _on_host(value: Tensor) -> Tensor | float:
+    """A number, unless that would make the host wait for the device."""
+    return float(value) if value.device.type == "cpu" else value
+
+
+def _either(condition, one, other):  # type: ignore[no-untyped-def]
+    return torch.where(condition, one, other) if isinstance(condition, Tensor) else one if condition else other
+
+
+def _least(one, other):  # type: ignore[no-untyped-def]
+    return _either(one < other, one, other)
+
+
+# Stopping ------------------------------------------------------------------------------------------------------------
+
 Rule = Callable[[int, Factorization], bool]
 """Whether to stop after this iteration, counted from 1; a rule may keep what it has seen, so it serves one run."""
-
-
-def solve(update: Update, X: Matrix, start: Factorization, repeats: int = 1) -> Iterator[Factorization]:
-    """Alternates `repeats` steps on H and on W for ever, from the start, which is left as it is."""
-    H, W = start.H, start.W
-    while True:
-        H = update(X, H, W, repeats)
-        W = update(X.T, W.T, H.T, repeats).T
-        yield Factorization(H, W)
 
 
 @dataclass(frozen=True)
@@ -53,13 +182,13 @@ def seconds(most: float, clock: Callable[[], float] = time.perf_counter) -> Rule
 
 def relative_decrease(X: Matrix, divergence: Divergence, tol: float, every: int = 10) -> Rule:
     """(D_old − D) / D ≤ tol · every, looked at after `every` iterations: no proof of stationarity."""
-    last = float("inf")
+    criterion, last = Criterion(divergence), math.inf
 
     def rule(iteration: int, factors: Factorization) -> bool:
         nonlocal last
         if iteration % every:
             return False
-        old, last = last, float(divergence.total(X, factors))
+        old, last = last, float(criterion.total(X, factors))
         return old - last <= tol * every * last
 
     return rule

@@ -8,8 +8,8 @@ from rich import box
 from rich.table import Table
 
 from nmf_nets.benchmark.base import Method, Problem
+from nmf_nets.benchmark.methods.classical import Classical
 from nmf_nets.benchmark.methods.scikit_learn import ScikitLearn
-from nmf_nets.benchmark.methods.solver import Solver
 from nmf_nets.benchmark.recorder import Budget, Recorder
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.divergences.base import Divergence
@@ -27,6 +27,7 @@ from nmf_nets.metrics.svd_excess import svd_error
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.part import part_name
 from nmf_nets.run_directory import peak_memory
+from nmf_nets.solver import Solver
 from nmf_nets.updates.base import Update
 
 LEAST_SECONDS = 0.5
@@ -136,7 +137,7 @@ def judge(
     refined = Factorization(exact(X, own.W), own.W)
     peer = "cd" if isinstance(divergence, Frobenius) else "mu"
     rivals: dict[str, Method] = {
-        type(update).__name__: Solver(update, random),
+        type(update).__name__: Classical(Solver(update), random),
         f"scikit-learn {peer}": ScikitLearn(peer),
     }
     problem = Problem(X, divergence, start.n_components, seed)

@@ -11,11 +11,11 @@ PACKAGE = Path(nmf_nets.__file__).parent
 LAYERS = [
     ["refusal", "extras", "shapes", "part", "grid"],
     ["factorization", "matrix", "spectrum", "targets"],
-    ["divergences", "penalties", "constraints", "inits", "metrics", "loader", "preprocessing"],
+    ["divergences", "penalties", "constraints", "criterion", "inits", "metrics", "loader", "preprocessing"],
     ["updates", "cold_start", "kernels", "weight", "data"],
     ["encoders", "decoders", "solver", "objective"],
-    ["optimizers"],
-    ["modules", "plots", "loggers", "run_directory"],
+    ["optimizers", "solvers"],
+    ["modules", "plots", "loggers", "run_directory", "fit"],
     ["callbacks", "benchmark"],
     ["verdict", "program"],
     ["train"],
@@ -28,6 +28,9 @@ BESIDE = {
     ("updates", "cold_start"),
     ("inits", "divergences"),
     ("metrics", "divergences"),
+    ("metrics", "criterion"),
+    ("criterion", "divergences"),
+    ("criterion", "penalties"),
     ("data", "loader"),
     ("spectrum", "matrix"),
     ("extras", "refusal"),
@@ -70,7 +73,7 @@ def test_nobody_knows_the_benchmark_but_the_verdict():
 
 def test_metrics_know_only_factors():
     known = {other for path in SOURCES if room_of(path) == "metrics" for other in imports_of(path)}
-    assert known <= {"metrics", "divergences", "factorization", "matrix", "shapes", "spectrum"}
+    assert known <= {"metrics", "criterion", "divergences", "factorization", "matrix", "shapes", "spectrum"}
 
 
 def test_data_know_no_model():

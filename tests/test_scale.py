@@ -22,7 +22,7 @@ from nmf_nets.modules.frobenius import FrobeniusNMF
 from nmf_nets.modules.kullback_leibler import KullbackLeiblerNMF
 from nmf_nets.optimizers.adam import ProjectedAdam
 from nmf_nets.optimizers.multiplicative import Multiplicative
-from nmf_nets.solver import iterations, run, solve
+from nmf_nets.solver import Solver, iterations, run
 from nmf_nets.updates import hals, multiplicative, scalar_newton
 
 X = as_matrix(load_digits().data[:300, 1:], torch.float32)
@@ -90,6 +90,6 @@ def test_nets(form, encoder, optimizer, c):
 def test_solvers(update, c):
     def solved(c):
         data = scaled(c)
-        return run(solve(update, data, start_of(data)), {"iterations": iterations(15)}).factors
+        return run(Solver(update).iterates(data, start_of(data)), {"iterations": iterations(15)}).factors
 
     same_up_to_scale(solved(c), solved(1.0), c)

@@ -20,7 +20,7 @@ from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
 from nmf_nets.matrix import Matrix, as_matrix
 from nmf_nets.metrics.kkt_residual import kkt_residual
-from nmf_nets.solver import iterations, relative_decrease, run, seconds, solve, stationary
+from nmf_nets.solver import Effort, Solver, iterations, relative_decrease, run, seconds, stationary
 from nmf_nets.updates.base import Update
 from nmf_nets.updates.hals import HALS
 from nmf_nets.updates.multiplicative import Multiplicative
@@ -52,7 +52,7 @@ def start_of(X: Matrix, n_components: int = 5) -> Factorization:
 
 
 def iterate(update: Update, X: Matrix, start: Factorization, n_iter: int, repeats: int = 1) -> Factorization:
-    return next(islice(solve(update, X, start, repeats), n_iter - 1, None))
+    return next(islice(Solver(update, Effort(repeats)).iterates(X, start), n_iter - 1, None))
 
 
 def gap(actual: Factorization, expected: Factorization) -> float:
@@ -152,7 +152,7 @@ def test_the_start_and_every_iterate_are_left_as_they_are(update, divergence):
     X = as_matrix(data())
     start = start_of(X)
     kept = start.clone()
-    seen = [(factors, factors.clone()) for factors in islice(solve(update, X, start), 5)]
+    seen = [(factors, factors.clone()) for factors in islice(Solver(update).iterates(X, start), 5)]
     for factors, copy in [(start, kept), *seen]:
         assert torch.equal(factors.H, copy.H)
         assert torch.equal(factors.W, copy.W)
@@ -174,7 +174,7 @@ def test_descends_with_finite_non_negative_factors_on_any_matrix(update, diverge
     # rounding: D is a difference of terms as large as its unit
     slack = 1e-13 * max(float(divergence.unit(X)), float(X.square_norm if divergence.beta == 2 else X.sum))
     before = float(divergence.total(X, start))
-    for factors in islice(solve(update, X, start), 10):
+    for factors in islice(Solver(update).iterates(X, start), 10):
         for M in (factors.H, factors.W):
             assert M.isfinite().all()
             assert (M >= 0).all()
@@ -201,7 +201,7 @@ def never(iteration: int, factors: Factorization) -> bool:
 
 
 def hals_stream(X: Matrix) -> Iterator[Factorization]:
-    return solve(HALS(), X, start_of(X))
+    return Solver(HALS()).iterates(X, start_of(X))
 
 
 @pytest.mark.parametrize("most", [1, 7])
@@ -243,7 +243,7 @@ def test_relative_decrease_stops_at_the_first_look_with_little_progress(every):
 
 def test_relative_decrease_stops_where_nothing_is_left_to_lower():
     X = as_matrix(torch.zeros(4, 3, dtype=torch.float64))
-    stream = solve(HALS(), X, Factorization(uniform(4, 2), uniform(2, 3)))
+    stream = Solver(HALS()).iterates(X, Factorization(uniform(4, 2), uniform(2, 3)))
     rules = {"relative_decrease": relative_decrease(X, Frobenius(), 0.0, 1), "iterations": iterations(9)}
     assert run(stream, rules).reason == "relative_decrease"
 

@@ -1,4 +1,4 @@
-"""Rows in blocks, a component after the other: then every inner loop runs over rows, whatever the number of components."""
+"""Rows in blocks, a component after the other, so that every inner loop runs over rows."""
 
 from typing import no_type_check
 

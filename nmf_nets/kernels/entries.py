@@ -26,6 +26,9 @@ BLOCK = 64
 FAR = 0.683802
 """The root of t² + t + log(1 − t) = 0: up to here the undamped Newton step lowers D."""
 
+NEAR_DOUBLE = 0.9
+"""A Newton step from next to nothing doubles it at most: from such a part of it on the step is not left to Newton."""
+
 NEWTON, SQUARES, CROSS = 0, 1, 2
 
 LOG_2 = np.float32(np.log(2))
@@ -50,8 +53,9 @@ def newton_sweeps(
         g = Σ_j v_j w_kj − Σ_j v_j x_j z_j + λ₁ + λ₂ h_ik    q = Σ_j v_j x_j z_j² + λ₂    μ = max_j z_j
         a = max(−g / q, −h_ik);   if g > 0 and μ |a| > 0.683802:  a ← a / (1 + μ |a|)
 
-    Damped so, D never rises: its third derivative is at most 2 μ times its second. Components that are zero and have
-    g ≥ 0 where a sweep begins are passed over in it.
+    Damped so, D never rises: its third derivative is at most 2 μ times its second. Where g < 0 and a doubles h_ik at
+    least nearly, a is no less than the root of g with one entry's pull alone, for each entry: Newton would double it.
+    Components that are zero and have g ≥ 0 where a sweep begins are passed over in it.
     Source: Hsieh & Dhillon (2011), Hien & Gillis (2021), with a sharper damping.
     """
     if H.device.type != "cpu":
@@ -93,7 +97,7 @@ def _swept(
     linear, ridge = terms.coefficients
     number = values.dtype.type
     rule = (
-        *(number(each) for each in (floor, linear, ridge, sweeps.progress, FAR, 4 * np.finfo(number).eps)),
+        *(number(each) for each in (floor, linear, ridge, sweeps.progress, FAR, np.finfo(number).eps)),
         sweeps.repeats,
         sweeps.damped,
     )
@@ -101,7 +105,9 @@ def _swept(
     if isinstance(X, SparseMatrix):
         crow, columns = X.csr.crow_indices().numpy(), X.csr.col_indices().numpy()
         Wt = W.T.contiguous().numpy()
-        _sparse_rows(threads, kind, crow, columns, values, weights, weighted, H.numpy(), Wt, s, free, rule, sums.numpy())
+        _sparse_rows(
+            threads, kind, crow, columns, values, weights, weighted, H.numpy(), Wt, s, free, rule, sums.numpy()
+        )
     else:
         padded = torch.nn.functional.pad(W, (0, -W.shape[1] % LANES)).contiguous().numpy()
         _dense_rows(threads, kind, values, weights, weighted, H.numpy(), padded, s, free, rule, sums.numpy())
@@ -161,7 +167,7 @@ def _row(kind, x, v, weighted, w, s, h, vectors, active, free, rule):
     """Sweeps h, and returns Σ v x log x̂ where that is asked."""
     x_hat, z = vectors[2, : len(x)], vectors[3, : len(x)]
     if kind == SQUARES:
-        _squares_row(x, v, w, h, x_hat, z, s, free, rule)
+        _squares_row(x, v, w, h, x_hat, s, free, rule)
         return 0.0
     if weighted:
         for k in range(len(h)):
@@ -250,6 +256,14 @@ def _newton_row(x, w, s, h, x_hat, z, active, free, rule):
                 step = max(-g / q, -h[k])
             elif g > 0:
                 step = -h[k]
+            if g < 0 and step >= NEAR_DOUBLE * h[k]:
+                slope = s[k] + linear + ridge * h[k]
+                for j in range(p):
+                    if w[k, j] > 0 and x[j] > 0:
+                        other = x_hat[j] / w[k, j]
+                        t, d = slope + ridge * other, x[j] - slope * other
+                        if d > 0:
+                            step = max(step, 2 * d / (t + np.sqrt(t * t + 4 * ridge * d)))
             if damped and g > 0 and bound * abs(step) > far:
                 mu = zero
                 for j in range(p):
@@ -271,8 +285,8 @@ def _newton_row(x, w, s, h, x_hat, z, active, free, rule):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 @no_type_check
-def _squares_row(x, v, w, h, residual, vw, q, free, rule):
-    floor, linear, ridge, progress, far, rounding, repeats, damped = rule
+def _squares_row(x, v, w, h, residual, q, free, rule):
+    floor, linear, ridge, progress, _, rounding, repeats, _ = rule
     p, zero = len(x), 0 * floor
     first = zero
     for k in range(len(h)):
@@ -319,6 +333,10 @@ def newton_sweeps_torch(X: Matrix, H: Codes, W: Components, floor: Scalar, sweep
         q = X.row_sum(x * z * z) + ridge
         mu = X.row_max(torch.where(x > 0, z, 0))
         a = torch.where(q > 0, torch.maximum(-g / q, -h), torch.where(g > 0, -h, 0))
+        slope, other = X.of_rows(sums[:, k] + linear + ridge * h), x_hat.clamp(min=floor) / w
+        t, d = slope + ridge * other, (x - slope * other).clamp(min=0)
+        alone = torch.where((w > 0) & (d > 0), 2 * d / (t + (t * t + 4 * ridge * d).sqrt()), 0)
+        a = torch.where((g < 0) & (a >= NEAR_DOUBLE * h), torch.maximum(a, X.row_max(alone)), a)
         damp = (g > 0) & (mu * a.abs() > FAR) if sweeps.damped else torch.zeros_like(g, dtype=torch.bool)
         return torch.where(damp, a / (1 + mu * a.abs()), a)
 

@@ -17,8 +17,14 @@ def kkt_residual(
     Zero exactly at stationary points: h > 0 needs P = N, h = 0 needs P ≥ N. The same for X → cX and for H D, D⁻¹ W.
     Penalties are part of P; what is frozen does not count.
     """
-    H, W = factors.H.double(), factors.W.double()
-    X = X.to(torch.float64)
+    return rough_kkt_residual(X.to(torch.float64), factors.to(torch.float64), divergence, on_H, on_W)
+
+
+def rough_kkt_residual(
+    X: Matrix, factors: Factorization, divergence: Divergence, on_H: Terms = PLAIN, on_W: Terms = PLAIN
+) -> float:
+    """The same in the dtype of X: no copy, and in float32 no less than some 1e-5."""
+    H, W = factors.H, factors.W
     return max(_of_codes(X, H, W, divergence, on_H), _of_codes(X.T, W.T, H.T, divergence, on_W))
 
 

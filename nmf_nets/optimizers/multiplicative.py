@@ -6,9 +6,9 @@ import torch
 
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
+from nmf_nets.kernels.multiplicative import multiplied
 from nmf_nets.objective import Objective
 from nmf_nets.refusal import Refusal
-from nmf_nets.kernels.multiplicative import multiplied
 from nmf_nets.weight import free_parameters_of, weights_of
 
 

@@ -10,7 +10,7 @@ from nmf_nets.shapes import Codes, Components, Scalar
 
 
 class HalfStep(ABC):
-    """The problem min_{H ≥ 0} D(X | H W) + R(H) of one X and W, with what its steps share: products with X, sums of W."""
+    """min_{H ≥ 0} D(X | H W) + R(H) for one X and W, with what its steps share: products with X, sums of W."""
 
     @abstractmethod
     def codes(self, H: Codes | None, repeats: int = 1, progress: float = 0.0) -> Codes:

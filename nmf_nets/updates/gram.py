@@ -84,9 +84,7 @@ def penalised(B: Codes, G: Gram, terms: Terms) -> tuple[Codes, Gram]:
     return B - linear, G + ridge * torch.eye(len(G), dtype=G.dtype, device=G.device)
 
 
-def solved_where_free(
-    solve: Solve, H: Codes, B: Codes, G: Gram, terms: Terms, repeats: int, progress: float
-) -> Codes:
+def solved_where_free(solve: Solve, H: Codes, B: Codes, G: Gram, terms: Terms, repeats: int, progress: float) -> Codes:
     """The problem of the free components, given the others: B_f − H_c G_cf, G_ff."""
     free, held = terms.free, terms.held
     if free is None or held is None:

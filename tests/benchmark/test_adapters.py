@@ -29,7 +29,7 @@ from nmf_nets.inits.random import random
 from nmf_nets.matrix import as_matrix
 from nmf_nets.metrics.relative_error import relative_error
 from nmf_nets.refusal import Refusal
-from nmf_nets.solver import solve
+from nmf_nets.solver import Solver
 from nmf_nets.updates.multiplicative import Multiplicative
 
 RNG = np.random.default_rng(0)
@@ -349,7 +349,7 @@ def test_multiplicative_rules_make_our_iterates(name, beta, rtol):
     method, problem = method_of(name), problem_of(beta)
     start = start_of(problem)
     seen = shown(method, problem, start, 12)
-    ours = solve(Multiplicative(problem.divergence), problem.X, start)
+    ours = Solver(Multiplicative(problem.divergence)).iterates(problem.X, start)
     for iteration, factors in zip(range(1, 13), ours, strict=False):
         if iteration in seen:
             assert close(seen[iteration], factors, rtol)
@@ -360,7 +360,7 @@ def test_torchnmf_makes_our_iterates_on_the_transpose_up_to_its_eps(beta):
     method, problem = method_of("torchnmf"), problem_of(beta)
     start = start_of(problem)
     seen = shown(method, problem, start, 12)
-    ours = solve(Multiplicative(problem.divergence), problem.X.T, Factorization(start.W.T, start.H.T))
+    ours = Solver(Multiplicative(problem.divergence)).iterates(problem.X.T, Factorization(start.W.T, start.H.T))
     for iteration, factors in zip(range(1, 13), ours, strict=False):
         if iteration in seen:
             assert close(seen[iteration], Factorization(factors.W.T, factors.H.T), 1e-4)

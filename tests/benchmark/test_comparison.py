@@ -10,7 +10,7 @@ from nmf_nets.benchmark import clock
 from nmf_nets.benchmark.base import Method
 from nmf_nets.benchmark.best_known import BestKnown
 from nmf_nets.benchmark.comparison import Comparison, Contest, Entrant, Protocol
-from nmf_nets.benchmark.methods.solver import Solver
+from nmf_nets.benchmark.methods.classical import Classical
 from nmf_nets.benchmark.recorder import Budget
 from nmf_nets.benchmark.results import ResultFolder, Results
 from nmf_nets.benchmark.task import Task, fingerprint
@@ -23,7 +23,6 @@ from nmf_nets.inits.random import random
 from nmf_nets.matrix import as_matrix
 from nmf_nets.refusal import Refusal
 from nmf_nets.updates.hals import HALS
-from nmf_nets.updates.multiplicative import Multiplicative
 from nmf_nets.updates.scalar_newton import ScalarNewton
 
 RNG = np.random.default_rng(0)
@@ -49,8 +48,8 @@ def entrant(name, method, identity="1"):
     return Entrant(name, lambda seed: method, identity)
 
 
-HALS_ENTRANT = entrant("hals", Solver(HALS(), nndsvda))
-MU_ENTRANT = entrant("mu", Solver(Multiplicative(Frobenius()), nndsvda))
+HALS_ENTRANT = entrant("hals", Classical("hals", nndsvda))
+MU_ENTRANT = entrant("mu", Classical("mu", nndsvda))
 
 
 def comparison(path, *entrants, tasks=None, cache=None, seeds=2, tracks=("shared", "own"), iterations=30, **identity):

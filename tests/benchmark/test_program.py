@@ -24,7 +24,7 @@ from nmf_nets.program import CONFIGS
 
 QUICK = (
     "task=synthetic",
-    "method=[hals,mu,scikit_learn_cd,scalar_newton]",
+    "method=[hals,mu,scikit_learn_cd,newton]",
     "seeds=2",
     "seconds=60",
     "iterations=20",
@@ -82,14 +82,14 @@ def test_any_file_is_a_task(benchmark, tmp_path):
     counts = np.random.default_rng(0).poisson(1.0, size=(40, 12))
     scipy.sparse.save_npz(tmp_path / "counts.npz", scipy.sparse.csr_array(counts))
     given = ("task=matrix", "data.path=counts.npz", "divergence=kullback_leibler", "n_components=3")
-    ran = benchmark(*given, "method=[scalar_newton,mu,net_unrolled,hals]", "device=cpu", "hydra.run.dir=run")
+    ran = benchmark(*given, "method=[newton,mu,net_unrolled,hals]", "device=cpu", "hydra.run.dir=run")
     assert ran.code == 0, ran.err
     (task,) = json.loads((tmp_path / "run" / "tasks.json").read_text())
     assert (task["n_samples"], task["n_held_out"], task["n_components"]) == (36, 4, 3)
     assert task["sparse"]
     assert task["divergence"] == "kullback_leibler"
     assert set(pd.read_parquet(tmp_path / "run" / "records.parquet")["method"]) == {
-        "scalar_newton",
+        "newton",
         "mu",
         "net_unrolled",
     }
@@ -178,7 +178,7 @@ def test_every_task_that_takes_a_file_runs(command, tmp_path):
         "fashion_mnist": "train-images-idx3-ubyte",
     }
     for number, (tasks, file) in enumerate(files.items()):
-        given = (f"task=[{tasks}]", f"data.path={file}", "method=[mu,hals,scalar_newton]", f"hydra.run.dir={number}")
+        given = (f"task=[{tasks}]", f"data.path={file}", "method=[mu,hals,newton]", f"hydra.run.dir={number}")
         ran = command(*given, "seeds=1", "iterations=3", "seconds=60", "search=0.01", main=benchmark_main)
         assert ran.code == 0, ran.err
         cells = pd.read_parquet(tmp_path / str(number) / "cells.parquet")

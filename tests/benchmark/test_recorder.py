@@ -13,9 +13,9 @@ from sklearn.decomposition import NMF
 from nmf_nets.benchmark.base import Method, Problem
 from nmf_nets.benchmark.clock import Clock
 from nmf_nets.benchmark.evaluator import Evaluator
+from nmf_nets.benchmark.methods.classical import Classical
 from nmf_nets.benchmark.methods.net import Net
 from nmf_nets.benchmark.methods.scikit_learn import ScikitLearn
-from nmf_nets.benchmark.methods.solver import Solver
 from nmf_nets.benchmark.recorder import Budget, Recorder, Status
 from nmf_nets.constraints.projected import Projected
 from nmf_nets.decoders.linear import Linear
@@ -32,7 +32,6 @@ from nmf_nets.matrix import as_matrix
 from nmf_nets.optimizers.block import Block
 from nmf_nets.refusal import Refusal
 from nmf_nets.updates.hals import HALS
-from nmf_nets.updates.multiplicative import Multiplicative
 from nmf_nets.updates.scalar_newton import ScalarNewton
 
 ARRAY = np.random.default_rng(0).gamma(1.0, size=(40, 5)) @ np.random.default_rng(1).gamma(1.0, size=(5, 30)) + 0.1
@@ -46,14 +45,14 @@ def net(encoder, update):
 
 
 METHODS = {
-    "mu": (Solver(Multiplicative(Frobenius()), nndsvda), Frobenius()),
-    "hals": (Solver(HALS(), nndsvda), Frobenius()),
+    "mu": (Classical("mu", nndsvda), Frobenius()),
+    "hals": (Classical("hals", nndsvda), Frobenius()),
     "table": (net(lambda start: Table(start, Projected()), HALS()), Frobenius()),
     "unrolled": (net(lambda start: Unrolled(start, HALS()), HALS()), Frobenius()),
     "mlp": (net(lambda start: MLP(start, Frobenius()), HALS()), Frobenius()),
     "cd": (ScikitLearn("cd"), Frobenius()),
     "mu of scikit-learn": (ScikitLearn("mu"), Frobenius()),
-    "newton": (Solver(ScalarNewton(), nndsvda), KullbackLeibler()),
+    "newton": (Classical("newton", nndsvda), KullbackLeibler()),
     "mu of scikit-learn, KL": (ScikitLearn("mu"), KullbackLeibler()),
 }
 
@@ -190,7 +189,7 @@ def test_a_crash_and_silence_are_recorded():
 
 def test_what_cannot_serve_says_so():
     problem = Problem(X, KullbackLeibler(), 5)
-    for method in (ScikitLearn("cd"), Solver(HALS(), nndsvda), METHODS["unrolled"][0]):
+    for method in (ScikitLearn("cd"), Classical("hals", nndsvda), METHODS["unrolled"][0]):
         run = Recorder(problem, Budget(60)).record(method, START)
         assert run.status == Status.UNSUPPORTED
         assert not run.curve

@@ -32,7 +32,7 @@ from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.objective import Objective
 from nmf_nets.optimizers.block import Block
 from nmf_nets.refusal import Refusal
-from nmf_nets.solver import solve
+from nmf_nets.solver import Effort, Solver
 from nmf_nets.updates.base import Update
 from nmf_nets.updates.hals import HALS
 from nmf_nets.updates.multiplicative import Multiplicative
@@ -389,7 +389,7 @@ def test_warm_steps_with_the_same_update_on_components_are_the_classical_iterate
         partial(Block, update=update, repeats=warm),
     )
     optimizer = net.configure_optimizers()
-    for factors in islice(solve(update, X, start, warm), 20):
+    for factors in islice(Solver(update, Effort(warm)).iterates(X, start), 20):
         optimizer.step(lambda: net.objective(Batch(X, ROWS)))
         assert gap(net.encoder.last, factors.H) < 1e-12
         assert gap(net.decoder.W.detach(), factors.W) < 1e-12

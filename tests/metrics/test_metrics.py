@@ -16,7 +16,7 @@ from nmf_nets.metrics.recovery import matched_cosines
 from nmf_nets.metrics.relative_error import relative_error
 from nmf_nets.metrics.sparseness import hoyer_sparseness
 from nmf_nets.metrics.svd_excess import svd_error, svd_excess
-from nmf_nets.solver import iterations, run, solve, stationary
+from nmf_nets.solver import Solver, iterations, run, stationary
 from nmf_nets.updates.hals import HALS
 
 BETAS = [0, 0.5, 1, 1.5, 2, 3]
@@ -138,7 +138,7 @@ def test_exact_factors_with_zeros_are_stationary(beta):
 def test_a_long_run_of_hals_ends_at_a_stationary_point_with_zeros():
     X, divergence = as_matrix(numbers()), Frobenius()
     rules = {"stationary": stationary(X, divergence, 1e-10), "iterations": iterations(20_000)}
-    solution = run(solve(HALS(), X, factors()), rules)
+    solution = run(Solver(HALS()).iterates(X, factors()), rules)
     assert solution.reason == "stationary"
     assert bool((solution.factors.H == 0).any())
     assert kkt_residual(X, solution.factors, divergence) <= 1e-10

@@ -34,7 +34,7 @@ from nmf_nets.optimizers.base import MakeOptimizer
 from nmf_nets.optimizers.block import Block
 from nmf_nets.optimizers.multiplicative import Multiplicative
 from nmf_nets.refusal import Refusal
-from nmf_nets.solver import solve
+from nmf_nets.solver import Effort, Solver
 from nmf_nets.updates import multiplicative as update_room
 from nmf_nets.updates.base import Update
 from nmf_nets.updates.hals import HALS
@@ -130,7 +130,7 @@ def test_a_table_with_multiplicative_steps_is_the_multiplicative_solver(divergen
     start = start_of(X)
     net, optimizer = make("table", "multiplicative", divergence, start, constraint)
     tolerance = 1e-8 if isinstance(constraint, Softplus | Exponential) else 1e-10
-    for factors in islice(solve(update_room.Multiplicative(divergence), X, start), 50):
+    for factors in islice(Solver(update_room.Multiplicative(divergence)).iterates(X, start), 50):
         train(net, optimizer, ResidentLoader(X), range(1))
         assert factors_gap(factors_of(net, X), factors) < tolerance
 
@@ -144,7 +144,7 @@ def test_a_table_with_block_steps_is_the_solver_of_that_update(divergence, repea
     encoder, decoder = Table(start, Projected()), LinearDecoder(start, Projected())
     net = NonNegativeAutoencoder(encoder, decoder, divergence, partial(Block, update=update, repeats=repeats))
     optimizer = net.configure_optimizers()
-    for factors in islice(solve(update, X, start, repeats), 50):
+    for factors in islice(Solver(update, Effort(repeats)).iterates(X, start), 50):
         train(net, optimizer, ResidentLoader(X), range(1))
         assert factors_gap(factors_of(net, X), factors) < 1e-10
 

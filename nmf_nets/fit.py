@@ -1,0 +1,311 @@
+"""X in, factors out: the classical solvers as one function."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from torch import Tensor
+
+from nmf_nets.criterion import Criterion, Terms
+from nmf_nets.divergences.base import Divergence
+from nmf_nets.divergences.beta import beta_divergence
+from nmf_nets.factorization import Factorization
+from nmf_nets.inits.base import Init, refuse_n_components
+from nmf_nets.inits.nndsvd import nndsvd
+from nmf_nets.inits.nndsvda import nndsvda
+from nmf_nets.inits.nndsvdar import nndsvdar
+from nmf_nets.inits.random import random
+from nmf_nets.matrix import DenseMatrix, Matrix, SparseMatrix, as_matrix
+from nmf_nets.metrics.kkt_residual import rough_kkt_residual
+from nmf_nets.penalties.base import Penalty
+from nmf_nets.penalties.l1 import L1
+from nmf_nets.penalties.l2 import L2
+from nmf_nets.refusal import Refusal
+from nmf_nets.solver import Solver
+from nmf_nets.solvers import named
+
+DIVERGENCES = {"frobenius": 2.0, "kullback_leibler": 1.0, "itakura_saito": 0.0}
+INITS: dict[str, Init] = {"random": random, "nndsvd": nndsvd, "nndsvda": nndsvda, "nndsvdar": nndsvdar}
+Reason = Literal["tol", "kkt_tol", "max_iter", "max_seconds", "callback", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One look at the run: `loss` is D(X | H W) with penalties, `kkt_residual` to some 1e-5 in float32."""
+
+    iteration: int
+    seconds: float
+    loss: float
+    kkt_residual: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """X ≈ H W, arrays of the kind that X was; `divergence_value` is D(X | H W) without penalties, in float64."""
+
+    H: Any
+    W: Any
+    n_iter: int
+    reason: Reason
+    divergence_value: float
+    solver: Solver
+    history: list[Moment] = field(repr=False)
+
+
+def factorize(
+    X: Any,
+    n_components: int,
+    *,
+    divergence: str | float | Divergence = "frobenius",
+    solver: str | Solver = "auto",
+    init: str | Init = "auto",
+    start: Factorization | tuple[Any, Any] | None = None,
+    weights: Any = None,
+    l1_H: float = 0.0,
+    l1_W: float = 0.0,
+    l2_H: float = 0.0,
+    l2_W: float = 0.0,
+    frozen_H: Any = None,
+    frozen_W: Any = None,
+    max_iter: int = 1000,
+    tol: float = 1e-5,
+    kkt_tol: float = 0.0,
+    max_seconds: float | None = None,
+    check_every: int = 10,
+    callback: Callable[[Moment, Factorization], bool | None] | None = None,
+    progress: bool = False,
+    seed: int | torch.Generator = 0,
+    dtype: torch.dtype | None = None,
+) -> Result:
+    """Minimises D(X | H W) + l1_H Σ h + ½ l2_H ‖H‖² + l1_W Σ w + ½ l2_W ‖W‖² over H, W ≥ 0.
+
+    X: (n_samples, n_features), whatever `as_matrix` takes; it is worked on where it is, on its device.
+    divergence: frobenius, kullback_leibler, itakura_saito, or β.
+    solver: mu, als, anls-bpp, anls-as, anls-pg, anls-nenmf, hals, a-hals, e-hals, newton, e-newton, ccd, or auto.
+    init: random, nndsvd, nndsvda, nndsvdar, or auto: nndsvda where there are enough singular vectors and no weights.
+    start: (H, W) instead; None for one of them takes what codes the other best.
+    weights: v ≥ 0, dense or sparse, or a mask; where it is 0 nothing is known of X, which may be NaN there.
+    frozen_H, frozen_W: True for a factor that stays as it started, or a boolean for each component.
+    tol: stops at a relative decrease of the loss of at most so much an iteration; 0 never does.
+    kkt_tol: stops at a KKT residual of at most so much. Both are looked at every `check_every` iterations.
+    callback: is shown each of those moments; stops if it returns True.
+    Ctrl-C returns the best factors so far, with the reason `interrupted`.
+    Raises Refusal, a ValueError, for input that cannot be used.
+    """
+    _refuse_numbers(tol, kkt_tol, max_iter, check_every, max_seconds)
+    refuse_n_components(n_components)
+    returned = _as_given(X)
+    X = as_matrix(X, dtype, weights)
+    D = _divergence(divergence)
+    D.refuse(X)
+    recipe = named(solver, X, D) if isinstance(solver, str) else solver
+    recipe.update.refuse(D)
+    unit = _unit(X)
+    X = _divided(X, unit)
+    on_H = _terms("H", frozen_H, l1_H, l2_H, n_components, X, D, unit)
+    on_W = _terms("W", frozen_W, l1_W, l2_W, n_components, X, D, unit)
+    begin = _start(X, n_components, init, start, unit, recipe, seed, on_H, on_W)
+
+    watch = Watch(X, Criterion(D, on_H, on_W), unit, tol, kkt_tol, max_iter, max_seconds, check_every, callback)
+    factors, iteration, reason = begin, 0, "interrupted"
+    with _bar(max_iter) if progress else nullcontext() as bar, suppress(KeyboardInterrupt):
+        for iteration, factors in enumerate(recipe.iterates(X, begin, on_H, on_W), 1):
+            stop = watch(iteration, factors)
+            if bar is not None:
+                bar(iteration, watch.history)
+            if stop is not None:
+                reason = stop
+                break
+    value = float(D.total(X, factors)) * unit**D.beta
+    factors = _multiplied(factors, unit)
+    return Result(returned(factors.H), returned(factors.W), iteration, reason, value, recipe, watch.history)
+
+
+class Watch:
+    """Looks at a run every so often, keeps what it saw, and says when to stop and why."""
+
+    def __init__(
+        self,
+        X: Matrix,
+        criterion: Criterion,
+        unit: float,
+        tol: float,
+        kkt_tol: float,
+        max_iter: int,
+        max_seconds: float | None,
+        every: int,
+        callback: Callable[[Moment, Factorization], bool | None] | None,
+    ):
+        self.X, self.criterion, self.unit, self.tol, self.kkt_tol = X, criterion, unit, tol, kkt_tol
+        self.max_iter, self.max_seconds, self.every, self.callback = max_iter, max_seconds, every, callback
+        self.history: list[Moment] = []
+        self.began = time.perf_counter()
+
+    def __call__(self, iteration: int, factors: Factorization) -> Reason | None:
+        seconds = time.perf_counter() - self.began
+        late = self.max_seconds is not None and seconds >= self.max_seconds
+        if iteration % self.every and iteration < self.max_iter and not late:
+            return None
+        before = self.history[-1] if self.history else Moment(0, 0.0, math.inf, 1.0)
+        what = self.criterion
+        loss = float(what.total(self.X, factors)) * self.unit**what.divergence.beta
+        residual = rough_kkt_residual(self.X, factors, what.divergence, what.on_H, what.on_W)
+        now = Moment(iteration, seconds, loss, residual)
+        self.history.append(now)
+        if self.callback is not None and self.callback(now, _multiplied(factors, self.unit)):
+            return "callback"
+        if residual <= self.kkt_tol:
+            return "kkt_tol"
+        if self.tol > 0 and before.loss - loss <= self.tol * (iteration - before.iteration) * loss:
+            return "tol"
+        if iteration >= self.max_iter:
+            return "max_iter"
+        return "max_seconds" if late else None
+
+
+@contextmanager
+def _bar(max_iter: int) -> Iterator[Callable[[int, list[Moment]], None]]:
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task("", total=max_iter)
+
+        def show(iteration: int, history: list[Moment]) -> None:
+            said = f"loss {history[-1].loss:.6g}, KKT {history[-1].kkt_residual:.1e}" if history else ""
+            progress.update(task, completed=iteration, description=said)
+
+        yield show
+
+
+# What is given -------------------------------------------------------------------------------------------------------
+
+
+def _refuse_numbers(tol: float, kkt_tol: float, max_iter: int, check_every: int, max_seconds: float | None) -> None:
+    for name, value in {"tol": tol, "kkt_tol": kkt_tol}.items():
+        if not value >= 0:
+            raise Refusal(f"{name} must be at least 0, but is {value!r}.")
+    for name, value in {"max_iter": max_iter, "check_every": check_every}.items():
+        if not isinstance(value, int) or value < 1:
+            raise Refusal(f"{name} must be an integer of at least 1, but is {value!r}.")
+    if max_seconds is not None and not max_seconds > 0:
+        raise Refusal(f"max_seconds must be more than 0, but is {max_seconds!r}.")
+
+
+def _as_given(X: Any) -> Callable[[Tensor], Any]:
+    """Tensors for tensors and matrices, else arrays."""
+    if isinstance(X, Tensor | Matrix):
+        return lambda M: M.contiguous()
+    return lambda M: np.ascontiguousarray(M.cpu().numpy())
+
+
+def _divergence(given: str | float | Divergence) -> Divergence:
+    if isinstance(given, Divergence):
+        return given
+    if isinstance(given, str):
+        name = given.lower().replace("-", "_")
+        if name not in DIVERGENCES:
+            raise Refusal(f"divergence is {given!r}, but must be one of {', '.join(DIVERGENCES)}, or β, a number.")
+        return beta_divergence(DIVERGENCES[name])
+    return beta_divergence(given)
+
+
+def _terms(
+    side: str, frozen: Any, l1: float, l2: float, n_components: int, X: Matrix, divergence: Divergence, unit: float
+) -> Terms:
+    penalties: list[Penalty] = []
+    if l1:
+        penalties.append(L1(l1 * unit ** (0.5 - divergence.beta)))
+    if l2:
+        penalties.append(L2(l2 * unit ** (1 - divergence.beta)))
+    if frozen is None or frozen is False:
+        return Terms(tuple(penalties))
+    mask = np.asarray(frozen.cpu() if isinstance(frozen, Tensor) else frozen)
+    if mask.dtype != bool or mask.shape not in ((), (n_components,)):
+        raise Refusal(
+            f"frozen_{side} must be True, or True or False for each of {n_components} components, but is {frozen!r}."
+        )
+    held = torch.from_numpy(np.broadcast_to(mask, (n_components,)).copy()).to(X.device)
+    return Terms(tuple(penalties), held)
+
+
+def _start(
+    X: Matrix,
+    n_components: int,
+    init: str | Init,
+    start: Factorization | tuple[Any, Any] | None,
+    unit: float,
+    recipe: Solver,
+    seed: int | torch.Generator,
+    on_H: Terms,
+    on_W: Terms,
+) -> Factorization:
+    if start is None:
+        for side, terms in (("H", on_H), ("W", on_W)):
+            if terms.frozen is not None:
+                raise Refusal(f"frozen_{side} keeps components as they started; give start=(H, W).")
+        generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+        return _init(init, X, n_components)(X, n_components, generator)
+    H, W = (start.H, start.W) if isinstance(start, Factorization) else start
+    n, m = X.shape
+    H = None if H is None else _factor("H", H, (n, n_components), X, unit)
+    W = None if W is None else _factor("W", W, (n_components, m), X, unit)
+    if H is None and W is None:
+        raise Refusal("start is (None, None); give one of H and W at least, or leave it to init.")
+    if H is None or W is None:
+        missing, terms = ("H", on_H) if H is None else ("W", on_W)
+        if terms.frozen is not None:
+            raise Refusal(f"frozen_{missing} keeps components as they started, but start has no {missing}.")
+    if H is None:
+        H = recipe.update(X, None, W, 300, 1e-4)
+    elif W is None:
+        W = recipe.update(X.T, None, H.T, 300, 1e-4).T
+    if n_components > 1 and bool((H[:, :1] == H).all() & (W[:1] == W).all()):
+        raise Refusal("all components of start are the same, and would stay so; start from different ones.")
+    return Factorization(H, W)
+
+
+def _init(init: str | Init, X: Matrix, n_components: int) -> Init:
+    if not isinstance(init, str):
+        return init
+    if init == "auto":
+        init = "nndsvda" if X.weights is None and n_components <= min(X.shape) else "random"
+    if init not in INITS:
+        raise Refusal(f"init is {init!r}, but must be one of auto, {', '.join(INITS)}.")
+    return INITS[init]
+
+
+def _factor(name: str, M: Any, shape: tuple[int, int], X: Matrix, unit: float) -> Tensor:
+    values = as_matrix(M, X.dtype, name=name).dense().to(X.device)
+    if values.shape != shape:
+        raise Refusal(f"{name} of start must have the shape {shape}, but has {tuple(values.shape)}.")
+    return values / math.sqrt(unit)
+
+
+# Units ---------------------------------------------------------------------------------------------------------------
+
+
+def _unit(X: Matrix) -> float:
+    """1, or the power of 4 near the mean of data so small or large that squares would leave the range of float32."""
+    mean = float(X.mean)
+    return 1.0 if mean == 0 or 1e-6 < mean < 1e6 else 4.0 ** round(math.log(mean, 4))
+
+
+def _divided(X: Matrix, unit: float) -> Matrix:
+    if unit == 1:
+        return X
+    values = X.values / unit
+    return (
+        SparseMatrix(X.with_values(values).csr, X.weights)
+        if isinstance(X, SparseMatrix)
+        else DenseMatrix(values, X.weights)
+    )
+
+
+def _multiplied(factors: Factorization, unit: float) -> Factorization:
+    root = math.sqrt(unit)
+    return factors if unit == 1 else Factorization(factors.H * root, factors.W * root)

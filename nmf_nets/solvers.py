@@ -1,0 +1,61 @@
+"""The classical solvers by name: which half-step, how often, extrapolated or not."""
+
+from collections.abc import Callable
+
+from nmf_nets.divergences.base import Divergence
+from nmf_nets.divergences.frobenius import Frobenius
+from nmf_nets.divergences.kullback_leibler import KullbackLeibler
+from nmf_nets.matrix import Matrix
+from nmf_nets.refusal import Refusal
+from nmf_nets.solver import Effort, Extrapolation, Solver
+from nmf_nets.updates.active_set import ActiveSet
+from nmf_nets.updates.hals import HALS
+from nmf_nets.updates.least_squares import LeastSquares
+from nmf_nets.updates.multiplicative import Multiplicative
+from nmf_nets.updates.optimal_gradient import OptimalGradient
+from nmf_nets.updates.pivoting import Pivoting
+from nmf_nets.updates.projected_gradient import ProjectedGradient
+from nmf_nets.updates.scalar_newton import ScalarNewton
+
+INEXACT = Effort(repeats=100, progress=0.01)
+"""Of gradient steps that stand for an exact solution."""
+
+SOLVERS: dict[str, Callable[[Divergence], Solver]] = {
+    "mu": lambda divergence: Solver(Multiplicative(divergence)),
+    "als": lambda divergence: Solver(LeastSquares()),
+    "anls-bpp": lambda divergence: Solver(Pivoting()),
+    "anls-as": lambda divergence: Solver(ActiveSet()),
+    "anls-pg": lambda divergence: Solver(ProjectedGradient(), INEXACT),
+    "anls-nenmf": lambda divergence: Solver(OptimalGradient(), INEXACT),
+    "hals": lambda divergence: Solver(HALS()),
+    "a-hals": lambda divergence: Solver(HALS(), Effort(repeats=None, alpha=0.5, progress=0.1)),
+    "e-hals": lambda divergence: Solver(HALS(), Effort(repeats=None, alpha=0.5, progress=0.3), Extrapolation()),
+    "newton": lambda divergence: Solver(ScalarNewton()),
+    "e-newton": lambda divergence: Solver(ScalarNewton(), Effort(), Extrapolation()),
+    "ccd": lambda divergence: Solver(ScalarNewton(damped=False), Effort(), Extrapolation()),
+}
+
+
+def named(name: str, X: Matrix, divergence: Divergence) -> Solver:
+    """The solver of that name; `auto` is the fastest by the measurements in docs/benchmarks.md.
+
+    Raises Refusal for a name that is none, and for a solver that does not minimise the divergence.
+    """
+    if name == "auto":
+        name = fastest(X, divergence)
+    if name not in SOLVERS:
+        raise Refusal(f"solver is {name!r}, but must be one of auto, {', '.join(SOLVERS)}.")
+    solver = SOLVERS[name](divergence)
+    serving = [other for other, make in SOLVERS.items() if make(divergence).update.lowers(divergence)]
+    if name not in serving:
+        raise Refusal(
+            f"solver {name} does not minimise divergence {type(divergence).__name__}; choose {' or '.join(serving)}."
+        )
+    return solver
+
+
+def fastest(X: Matrix, divergence: Divergence) -> str:
+    """e-hals for Frobenius, e-newton for KL, dense and sparse, small and large; mu for what no other serves."""
+    if isinstance(divergence, Frobenius):
+        return "hals" if X.weights is not None else "e-hals"
+    return "e-newton" if isinstance(divergence, KullbackLeibler) else "mu"
