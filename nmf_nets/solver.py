@@ -11,6 +11,7 @@ from torch import Tensor
 from nmf_nets.criterion import PLAIN, Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization
+from nmf_nets.kernels.alternation import Alternation, takes_one_call
 from nmf_nets.matrix import Matrix
 from nmf_nets.metrics.kkt_residual import kkt_residual
 from nmf_nets.updates.base import Update
@@ -62,26 +63,34 @@ class Solver:
         self, X: Matrix, start: Factorization, on_H: Terms = PLAIN, on_W: Terms = PLAIN
     ) -> Iterator[Factorization]:
         """For ever, from the start, which is left as it is."""
-        alternation = _Alternation(self, X, start.n_components, on_H, on_W)
+        r, effort = start.n_components, self.effort
+        repeats = effort.most(X, r), effort.most(X.T, r)
         if self.extrapolation is not None:
-            yield from _extrapolated(alternation, start, self.extrapolation)
-        elif self.update.descends:
+            yield from _extrapolated(_Steps(self.update, X, on_H, on_W, repeats, effort), start, self.extrapolation)
+        elif not self.update.descends:
+            yield from _extrapolated(_Steps(self.update, X, on_H, on_W, repeats, effort), start, Extrapolation(b=0.0))
+        elif self.update.whole is not None and takes_one_call(X, r, on_H, on_W):
+            alternate = Alternation(self.update.whole, X, on_H, on_W, *repeats, effort.progress)
+            H, Wt = start.H.contiguous(), start.W.T.contiguous()
+            while True:
+                H, Wt = alternate(H, Wt)
+                yield Factorization(H, Wt.T)
+        else:
+            steps = _Steps(self.update, X, on_H, on_W, repeats, effort)
             H, W = start.H, start.W
             while True:
-                H = alternation.step_H(H, W)
-                W = alternation.step_W(H, W)
+                H = steps.step_H(H, W)
+                W = steps.step_W(H, W)
                 yield Factorization(H, W)
-        else:
-            yield from _extrapolated(alternation, start, Extrapolation(b=0.0))
 
 
-class _Alternation:
+class _Steps:
     """Both half-steps, and D + R after the last one."""
 
-    def __init__(self, solver: Solver, X: Matrix, n_components: int, on_H: Terms, on_W: Terms):
-        self.X, self.on_H, self.on_W, self.update = X, on_H, on_W, solver.update
-        self.progress = solver.effort.progress
-        self.repeats_H, self.repeats_W = (solver.effort.most(M, n_components) for M in (X, X.T))
+    def __init__(self, update: Update, X: Matrix, on_H: Terms, on_W: Terms, repeats: tuple[int, int], effort: Effort):
+        self.X, self.on_H, self.on_W, self.update = X, on_H, on_W, update
+        self.progress = effort.progress
+        self.repeats_H, self.repeats_W = repeats
 
     def step_H(self, H: Tensor, W: Tensor) -> Tensor:
         if self.on_H.fixed:
@@ -104,7 +113,7 @@ class _Alternation:
         return self._step.value(self._codes) + self.on_H.value(H)
 
 
-def _extrapolated(steps: _Alternation, start: Factorization, how: Extrapolation) -> Iterator[Factorization]:
+def _extrapolated(steps: _Steps, start: Factorization, how: Extrapolation) -> Iterator[Factorization]:
     """Without a decision on the host where the data are on another device."""
     H, W = ahead_H, ahead_W = start.H, start.W
     best = start

@@ -309,10 +309,10 @@ def _squares_row(x, v, w, h, residual, q, free, rule):
                 step = max(h[k] + g / q[k], zero) - h[k]
                 if step != 0:
                     h[k] += step
-                    moved += step * step * q[k]
+                    moved += step * step
                     for j in range(p):
                         residual[j] -= step * w[k, j]
-            total += h[k] * h[k] * q[k]
+            total += h[k] * h[k]
         if sweep == 0:
             first = moved
         if moved <= progress * progress * first or moved <= rounding * rounding * total:
@@ -360,7 +360,7 @@ def squares_sweeps_torch(X: Matrix, H: Codes, W: Components, sweeps: Sweeps, ter
     def idle(H: Codes, x_hat: Tensor) -> Tensor:
         return torch.zeros_like(H, dtype=torch.bool)
 
-    return _sweeps_torch(X, H, W, sweeps, terms, step_of, idle, lambda k, a: a.square() * q[:, k], 2)
+    return _sweeps_torch(X, H, W, sweeps, terms, step_of, idle, lambda k, a: a.square(), 2)
 
 
 def _sweeps_torch(X, H, W, sweeps, terms, step_of, idle, size, power) -> Codes:  # type: ignore[no-untyped-def]

@@ -38,13 +38,13 @@ def _sweep_blocks(H, B, G, swept, repeats, progress):
         h, b = np.zeros((padded, ROWS), H.dtype), np.zeros((r, ROWS), H.dtype)
         load(H, start, h)
         load(B, start, b)
-        _sweep_block(h, b, minus_G, repeats, progress)
+        sweep_block(h, b, minus_G, repeats, progress)
         store(h, start, swept)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 @no_type_check
-def _sweep_block(h, b, minus_G, repeats, progress):
+def sweep_block(h, b, minus_G, repeats, progress):
     g = np.empty(ROWS, h.dtype)  # B − H G, of one component
     moved, first, going = np.empty(ROWS, h.dtype), np.empty(ROWS, h.dtype), np.ones(ROWS, np.bool_)
     for sweep in range(repeats):

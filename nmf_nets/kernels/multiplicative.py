@@ -46,13 +46,13 @@ def _step_blocks(H, B, G, linear, stepped, repeats, progress):
         h, b = np.zeros((padded, ROWS), H.dtype), np.zeros((r, ROWS), H.dtype)
         load(H, start, h)
         load(B, start, b)
-        _step_block(h, b, gram, G.dtype.type(linear), repeats, progress)
+        step_block(h, b, gram, G.dtype.type(linear), repeats, progress)
         store(h, start, stepped)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 @no_type_check
-def _step_block(h, b, gram, linear, repeats, progress):
+def step_block(h, b, gram, linear, repeats, progress):
     r, most = len(b), np.finfo(h.dtype).max
     new = np.zeros_like(h)
     P = np.empty(ROWS, h.dtype)

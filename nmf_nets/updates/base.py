@@ -27,6 +27,9 @@ class HalfStep(ABC):
 class Update(ABC):
     """A step towards argmin_{H ≥ 0} D(X | H W); rows of H are independent of each other."""
 
+    whole: bool | None = None
+    """Whether whole iterations in one call (kernels.alternation) would multiply; None where there are none."""
+
     descends: bool
     """Whether no step ever raises D; of the others a solver keeps the best iterate."""
 

@@ -20,6 +20,7 @@ class HALS(Update):
     """
 
     descends = True
+    whole = False
 
     def lowers(self, divergence: Divergence) -> bool:
         return isinstance(divergence, Frobenius)
