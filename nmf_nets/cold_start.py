@@ -36,6 +36,6 @@ def lifted_codes(X: Matrix, W: Components) -> Codes:
 
 def flat_codes(X: Matrix, W: Components) -> Codes:
     """For weighted data: every component alike, each row with Σ_j v_ij x̂_ij = Σ_j v_ij x_ij."""
-    total = X.row_sum(X.weights * X.values)
-    reached = X.row_sum(X.weights * X.columns(W.sum(0)))
+    total = X.row_sum(X.given_weights * X.values)
+    reached = X.row_sum(X.given_weights * X.columns(W.sum(0)))
     return torch.where(reached > 0, total / reached, 0)[:, None].repeat(1, W.shape[0])

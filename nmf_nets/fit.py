@@ -260,10 +260,12 @@ def _start(
         missing, terms = ("H", on_H) if H is None else ("W", on_W)
         if terms.frozen is not None:
             raise Refusal(f"frozen_{missing} keeps components as they started, but start has no {missing}.")
-    if H is None:
+    if H is None and W is not None:
         H = recipe.update(X, None, W, 300, 1e-4)
-    elif W is None:
+    if W is None and H is not None:
         W = recipe.update(X.T, None, H.T, 300, 1e-4).T
+    assert H is not None
+    assert W is not None
     if n_components > 1 and bool((H[:, :1] == H).all() & (W[:1] == W).all()):
         raise Refusal("all components of start are the same, and would stay so; start from different ones.")
     return Factorization(H, W)

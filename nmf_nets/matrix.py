@@ -3,7 +3,7 @@
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -100,6 +100,12 @@ class Matrix(ABC):
     def is_sparse(self) -> bool:
         return self.values.dim() == 1
 
+    @property
+    def given_weights(self) -> Tensor:
+        """The weights of a matrix that has some."""
+        assert self.weights is not None
+        return self.weights
+
     @cached_property
     def mass(self) -> float | Scalar:
         """How many entries count: n m, or Σ v in float64."""
@@ -108,21 +114,28 @@ class Matrix(ABC):
     @cached_property
     def sum(self) -> Scalar:
         """Σ v x in float64."""
-        if self.weights is None:
-            return self.values.sum(dtype=torch.float64)
-        return torch.dot(self.weights.double().flatten(), self.values.double().flatten())
+        return self._summed(lambda x: x)
 
     @cached_property
     def square_norm(self) -> Scalar:
         """Σ v x² in float64."""
-        root = self.values if self.weights is None else self.weights.sqrt() * self.values
-        return torch.linalg.vector_norm(root, dtype=torch.float64).square()
+        return self._summed(torch.square)
 
     @cached_property
     def self_entropy(self) -> Scalar:
         """Σ v x log x in float64, with 0 log 0 = 0."""
-        x = self.values.double()
-        return (torch.xlogy(x, x) if self.weights is None else self.weights * torch.xlogy(x, x)).sum()
+        return self._summed(lambda x: torch.xlogy(x, x))
+
+    def _summed(self, of: Callable[[Tensor], Tensor]) -> Scalar:
+        """Σ v f(x) in float64, a few rows or values at a time: a copy in float64 would be twice the data."""
+        values, weights = self.values, self.weights
+        width = max(1, 2**18 * len(values) // max(1, values.numel()))
+        parts = [values.new_zeros((), dtype=torch.float64)]
+        for start in range(0, len(values), width):
+            part = slice(start, start + width)
+            found = of(values[part].double())
+            parts.append((found if weights is None else weights[part] * found).sum())
+        return torch.stack(parts).sum()
 
     @cached_property
     def mean(self) -> Scalar:
@@ -217,14 +230,18 @@ class SparseMatrix(Matrix):
     @property
     def T(self) -> "SparseMatrix":
         if self._transpose is None:
-            n, m = self.shape
-            csc = self.csr.to_sparse_csc()
-            weights = None
-            if self.weights is not None:
-                weights = self.with_values(self.weights).csr.to_sparse_csc().values()
-            self._transpose = SparseMatrix(_csr(csc.ccol_indices(), csc.row_indices(), csc.values(), (m, n)), weights)
+            weights = None if self.weights is None else self.with_values(self.weights)._transposed().values()
+            self._transpose = SparseMatrix(self._transposed(), weights)
             self._transpose._transpose = self
         return self._transpose
+
+    def _transposed(self) -> Tensor:
+        n, m = self.shape
+        if self.device.type == "cpu":  # torch would take three times the memory
+            t = self.numpy().T.tocsr()
+            return _csr(torch.from_numpy(t.indptr), torch.from_numpy(t.indices), torch.from_numpy(t.data), (m, n))
+        csc = self.csr.to_sparse_csc()
+        return _csr(csc.ccol_indices(), csc.row_indices(), csc.values(), (m, n))
 
     def __matmul__(self, D: Tensor) -> Tensor:
         if D.requires_grad and torch.is_grad_enabled():

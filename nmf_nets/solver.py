@@ -78,6 +78,7 @@ class Solver:
         else:
             steps = _Steps(self.update, X, on_H, on_W, repeats, effort)
             H, W = start.H, start.W
+            del start  # so much memory
             while True:
                 H = steps.step_H(H, W)
                 W = steps.step_W(H, W)
@@ -117,11 +118,12 @@ def _extrapolated(steps: _Steps, start: Factorization, how: Extrapolation) -> It
     """Without a decision on the host where the data are on another device."""
     H, W = ahead_H, ahead_W = start.H, start.W
     best = start
-    f = least = _on_host(torch.full((), math.inf, dtype=torch.float64, device=start.H.device))
+    del start  # so much memory
+    f = least = _on_host(torch.full((), math.inf, dtype=torch.float64, device=H.device))
     b, b_before, b_most = how.b, how.b, 1.0
     while True:
         new_H = steps.step_H(ahead_H, ahead_W)
-        next_H = new_H if how.b == 0 else (new_H + b * (new_H - H)).clamp_(min=0)
+        next_H = new_H if how.b == 0 else torch.lerp(H, new_H, 1 + b).clamp_(min=0)
         new_W = steps.step_W(next_H, ahead_W)
         value = _on_host(steps.value(next_H, new_W))
 
@@ -133,7 +135,7 @@ def _extrapolated(steps: _Steps, start: Factorization, how: Extrapolation) -> It
         if how.b == 0:
             H, W = ahead_H, ahead_W = new_H, new_W
             continue
-        next_W = (new_W + b * (new_W - W)).clamp_(min=0)
+        next_W = torch.lerp(W, new_W, 1 + b).clamp_(min=0)
         rose = value > f
         ahead_H, ahead_W = _either(rose, H, next_H), _either(rose, W, next_W)
         H, W = _either(rose, H, new_H), _either(rose, W, new_W)

@@ -12,7 +12,7 @@ LAYERS = [
     ["refusal", "extras", "shapes", "part", "grid"],
     ["factorization", "matrix", "spectrum", "targets"],
     ["divergences", "penalties", "constraints", "criterion", "inits", "metrics", "loader", "preprocessing"],
-    ["updates", "cold_start", "kernels", "weight", "data"],
+    ["updates", "half_steps", "cold_start", "kernels", "weight", "data"],
     ["encoders", "decoders", "solver", "objective"],
     ["optimizers", "solvers"],
     ["modules", "plots", "loggers", "run_directory", "fit"],
@@ -26,6 +26,9 @@ LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 BESIDE = {
     ("updates", "kernels"),
     ("updates", "cold_start"),
+    ("updates", "half_steps"),
+    ("half_steps", "kernels"),
+    ("half_steps", "cold_start"),
     ("inits", "divergences"),
     ("metrics", "divergences"),
     ("metrics", "criterion"),

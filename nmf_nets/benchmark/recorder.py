@@ -19,6 +19,10 @@ HOPELESS = 100.0
 """A run has diverged if it ends above so many times the value of the constant X̂ = mean(X)."""
 
 
+MARKS = (200, 400)
+"""Iterations that are measured wherever a method shows them: where scikit-learn's default ends, and twice that."""
+
+
 class Status(StrEnum):
     """How a run ended."""
 
@@ -85,7 +89,7 @@ class Recorder:
     """Stops the clock, measures, starts the clock, says whether to go on.
 
     Measures whenever iterations or seconds have grown by the factor `growth` since the last time (after every
-    iteration at first, or always where growth is 1), and at the end.
+    iteration at first, or always where growth is 1), at the MARKS, and at the end.
     """
 
     def __init__(
@@ -136,7 +140,7 @@ class Recorder:
         return Run(status, curve, error, last[0] if last else None, coder)
 
     def _is_due(self, curve: list[Evaluation], iteration: int, seconds: float) -> bool:
-        if not curve:
+        if not curve or iteration in MARKS:
             return True
         return iteration >= self.grid.after(curve[-1].iteration) or seconds >= self.growth * curve[-1].spent.seconds
 

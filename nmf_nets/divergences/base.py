@@ -47,7 +47,7 @@ class Divergence(ABC):
         for rows, block in X.blocks():
             block = block.to(torch.float64)
             entries = self.entries(block.values, block.sample(H[rows], W), least)
-            parts.append(torch.where(block.weights > 0, block.weights * entries, 0).sum())
+            parts.append(torch.where(block.given_weights > 0, block.given_weights * entries, 0).sum())
         return torch.stack(parts).sum()
 
     def split_gradient(self, X: Matrix, H: Codes, W: Components) -> tuple[Codes, Codes]:

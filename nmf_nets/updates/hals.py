@@ -3,12 +3,13 @@
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
+from nmf_nets.half_steps.base import HalfStep
+from nmf_nets.half_steps.gram import GramHalfStep
+from nmf_nets.half_steps.weighted_squares import WeightedSquares
 from nmf_nets.kernels.hals import hals_sweeps
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Components
-from nmf_nets.updates.base import HalfStep, Update
-from nmf_nets.updates.entrywise import WeightedSquares
-from nmf_nets.updates.gram import GramHalfStep
+from nmf_nets.updates.base import Update
 
 
 class HALS(Update):

@@ -7,11 +7,12 @@ from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.factorization import Factorization
+from nmf_nets.half_steps.base import HalfStep
+from nmf_nets.half_steps.gram import gram_value
 from nmf_nets.kernels.multiplicative import gram_steps, multiplied
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components, Scalar
-from nmf_nets.updates.base import HalfStep, Update
-from nmf_nets.updates.gram import gram_value
+from nmf_nets.updates.base import Update
 
 
 class Multiplicative(Update):

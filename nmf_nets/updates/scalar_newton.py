@@ -6,10 +6,11 @@ from nmf_nets.cold_start import flat_codes, lifted_codes
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence, floor
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
+from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.kernels.entries import Sweeps, cross_entropy, newton_sweeps
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components, Scalar
-from nmf_nets.updates.base import HalfStep, Update
+from nmf_nets.updates.base import Update
 
 
 class ScalarNewton(Update):

@@ -1,5 +1,6 @@
 """scikit-learn's NMF."""
 
+import math
 import warnings
 from typing import Any
 
@@ -9,6 +10,7 @@ from sklearn.decomposition import NMF
 from sklearn.exceptions import ConvergenceWarning
 
 from nmf_nets.benchmark.base import Coder, Method, Observer, Problem
+from nmf_nets.benchmark.recorder import MARKS
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
@@ -18,8 +20,9 @@ from nmf_nets.refusal import Refusal
 class ScikitLearn(Method):
     """solver `cd` or `mu`, in one run that is continued: its state is (H, W) alone, so chunks equal one run bitwise.
 
-    Chunks grow with the iterations done, as each has a fixed cost; their number is what is observed. Unseen rows are
-    coded by `transform` with its own defaults. Its own start is its default, NNDSVD with the zeros filled.
+    Chunks grow with the iterations done, as each has a fixed cost, and end at the MARKS. What is observed is their
+    number. Unseen rows are coded by `transform` with its own defaults. Its own start is its default, NNDSVD with the
+    zeros filled.
     """
 
     def __init__(self, solver: str):
@@ -39,7 +42,8 @@ class ScikitLearn(Method):
             H, W = (np.ascontiguousarray(M.cpu().numpy()) for M in (start.H, start.W))
         iteration, going = 0, True
         while going:
-            chunk = max(1, iteration // 4)
+            mark = min((mark for mark in MARKS if mark > iteration), default=math.inf)
+            chunk = int(min(max(1, iteration // 4), mark - iteration))
             model.set_params(init=None if H is None else "custom", max_iter=chunk)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)

@@ -1,15 +1,18 @@
 """What else there is to say of a method than how low it came: as tables of each task and track."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
-from nmf_nets.benchmark.recorder import ENDED_WELL
+from nmf_nets.benchmark.recorder import ENDED_WELL, MARKS
 from nmf_nets.benchmark.report.findings import Findings
 from nmf_nets.benchmark.report.numbers import number, signed_percent
 from nmf_nets.benchmark.report.table import Table
+from nmf_nets.benchmark.statistics import censored_median, time_to_target
 from nmf_nets.metrics.stability import stability
 
 
@@ -47,6 +50,62 @@ def held_out(findings: Findings, task: str, track: str) -> Iterator[Table]:
             "The divergence with the codes that the method itself makes, and with exact codes on its components; "
             "medians over seeds.",
         )
+
+
+def races(findings: Findings, task: str, track: str) -> Iterator[Table]:
+    """Seconds to the values that scikit-learn's solvers have after 200 and 400 iterations, and to their ends."""
+    for reference in ("scikit_learn_cd", "scikit_learn_mu"):
+        curves = {method: findings.curves_by_seed(task, track, method) for method in findings.methods(task, track)}
+        if reference not in curves:
+            continue
+        theirs = {seed: list(zip(c["iteration"], c["value"], strict=True)) for seed, c in curves[reference].items()}
+        lines: dict[str, dict[int, float]] = {
+            f"after {mark}": {
+                seed: next((value for iteration, value in curve if iteration >= mark), math.nan)
+                for seed, curve in theirs.items()
+            }
+            for mark in MARKS
+        }
+        lines["its end + 1e-4"] = {seed: 1.0001 * min(v for _, v in curve) for seed, curve in theirs.items()}
+        rows: list[dict[str, Any]] = []
+        for method, runs in curves.items():
+            row: dict[str, Any] = {"method": method}
+            for line, values in lines.items():
+                times, own = (
+                    censored_median(
+                        np.array(
+                            [
+                                time_to_target(c[seed]["seconds"].to_numpy(), c[seed]["value"].to_numpy(), value)
+                                if seed in c
+                                else math.inf
+                                for seed, value in values.items()
+                            ]
+                        )
+                    )
+                    for c in (runs, curves[reference])
+                )
+                row[line] = times.median
+                row[f"{line}: ratio"] = own.median / times.median
+            rows.append(row)
+        frame = pd.DataFrame(rows).sort_values("its end + 1e-4", kind="stable", ignore_index=True)
+        frame = frame.dropna(axis="columns", how="all")
+        forms = {name: _ratio if name.endswith("ratio") else _seconds for name in frame.columns if name != "method"}
+        yield Table(
+            f"race_{reference}_{task}_{track}",
+            f"{findings.heading(task, track)}: seconds to the values of {reference}",
+            frame,
+            forms,
+            "Seconds to the value that it has after so many iterations from the same start, and to within 1e-4 of its "
+            "least; medians over seeds of the first measurement that is as low. ratio: its own seconds by these.",
+        )
+
+
+def _seconds(value: float) -> str:
+    return "never" if not math.isfinite(value) else f"{value:.3g}"
+
+
+def _ratio(value: float) -> str:
+    return "" if not value > 0 else f"× {value:.3g}"
 
 
 def beyond(findings: Findings, task: str, track: str) -> Iterator[Table]:

@@ -76,8 +76,15 @@ class Findings:
 
     def curves(self, task: str, track: str, method: str) -> list[Frame]:
         """The evaluations of each seed."""
-        keys = self.finished(task, track).query("method == @method").sort_values("seed")["key"]
-        return [self.records[self.records["key"] == key] for key in keys]
+        return list(self.curves_by_seed(task, track, method).values())
+
+    def curves_by_seed(self, task: str, track: str, method: str) -> dict[int, Frame]:
+        """The same, by seed."""
+        runs = self.finished(task, track).query("method == @method").sort_values("seed")
+        return {
+            int(seed): self.records[self.records["key"] == key]
+            for seed, key in zip(runs["seed"], runs["key"], strict=True)
+        }
 
     def times_to(self, target: float, task: str, track: str, method: str) -> np.ndarray:
         """Seconds of each seed to come within that gap; infinite if it never did, or did not end as runs should."""

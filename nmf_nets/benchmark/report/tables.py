@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nmf_nets.benchmark.report.aspects import beyond, fairness, held_out, left_out
+from nmf_nets.benchmark.report.aspects import beyond, fairness, held_out, left_out, races
 from nmf_nets.benchmark.report.findings import TARGETS, Findings
 from nmf_nets.benchmark.report.numbers import number, percent, signed_percent
 from nmf_nets.benchmark.report.table import Table
@@ -28,7 +28,7 @@ MIB = 2**20
 
 def tables(findings: Findings) -> list[Table]:
     """All there are: of each task and track, and over the tasks of each track."""
-    makers = (final, times, paired, held_out, beyond, fairness, left_out)
+    makers = (final, times, races, paired, held_out, beyond, fairness, left_out)
     found = [
         replace(table, about=pair) for pair in findings.pairs for make in makers for table in make(findings, *pair)
     ]

@@ -8,9 +8,9 @@ from nmf_nets.cold_start import least_squares_codes
 from nmf_nets.criterion import Terms
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.factorization import Factorization
+from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components, Gram, Scalar
-from nmf_nets.updates.base import HalfStep
 
 Solve = Callable[[Codes, Codes, Gram, int, float], Codes]
 """Steps towards min_{H ≥ 0} ½ ⟨H G, H⟩ − ⟨B, H⟩ from H, for (H, B, G, repeats, progress)."""
@@ -43,22 +43,21 @@ class ImputedHalfStep(HalfStep):
     """
 
     def __init__(self, solve: Solve, X: Matrix, W: Components, terms: Terms):
-        assert X.weights is not None
         self.solve, self.X, self.W, self.terms = solve, X, W, terms
-        self.most = X.weights.max()
+        self.most = X.given_weights.max()
         self.G = self.most * (W @ W.T)
 
     def codes(self, H: Codes | None, repeats: int = 1, progress: float = 0.0) -> Codes:
         X, W = self.X, self.W
         if H is None:
-            B = X.with_values(X.weights * X.values) @ W.T
+            B = X.with_values(X.given_weights * X.values) @ W.T
             H = least_squares_codes(B, self.G)
         first: torch.Tensor | None = None
         going = torch.ones_like(H[:, :1], dtype=torch.bool)
         for repeat in range(repeats):
             if repeat % 20 == 19 and not bool(going.any()):  # seldom, as it waits for the device
                 break
-            residual = X.with_values(X.weights * (X.values - X.sample(H, W)))
+            residual = X.with_values(X.given_weights * (X.values - X.sample(H, W)))
             B, G = penalised(residual @ W.T + H @ self.G, self.G, self.terms)
             new = torch.where(going, solved_where_free(self.solve, H, B, G, self.terms, 1, 0.0), H)
             moved = torch.linalg.vector_norm(new - H, dim=1, keepdim=True)

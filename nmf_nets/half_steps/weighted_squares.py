@@ -4,10 +4,10 @@ from nmf_nets.cold_start import flat_codes
 from nmf_nets.criterion import Terms
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.factorization import Factorization
+from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.kernels.entries import Sweeps, squares_sweeps
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components, Scalar
-from nmf_nets.updates.base import HalfStep
 
 
 class WeightedSquares(HalfStep):

@@ -1,0 +1,1 @@
+"""The problem of one half-step: H for one X and W, with what its steps share."""

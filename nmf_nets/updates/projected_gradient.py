@@ -1,0 +1,59 @@
+"""Alternating non-negative least squares by projected gradients."""
+
+import torch
+
+from nmf_nets.criterion import PLAIN, Terms
+from nmf_nets.divergences.base import Divergence
+from nmf_nets.divergences.frobenius import Frobenius
+from nmf_nets.half_steps.base import HalfStep
+from nmf_nets.half_steps.gram import gram_half_step
+from nmf_nets.kernels.nnls import bound_of_eigenvalues
+from nmf_nets.matrix import Matrix
+from nmf_nets.shapes import Codes, Components, Gram, PerSample
+from nmf_nets.updates.base import Update
+
+STRICTNESS = 0.99
+"""Of the decrease that the slope promises, what a step may miss: Lin's 1 − σ."""
+
+
+class ProjectedGradient(Update):
+    """h ← [h − α ∇]₊, ∇ = h G − b, with the longest α of tenfold, the last and the safe 1/λ that lowers D enough:
+    0.99 ⟨∇, d⟩ + ½ ⟨d G, d⟩ ≤ 0, d = h_new − h; each row has its own.
+
+    Source: Lin (2007).
+    """
+
+    descends = True
+
+    def lowers(self, divergence: Divergence) -> bool:
+        return isinstance(divergence, Frobenius)
+
+    def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
+        return gram_half_step(_steps, X, W, terms)
+
+
+def _steps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
+    most = bound_of_eigenvalues(G)
+    safe = torch.where(most > 0, 1 / most, 0)
+    alpha = safe.expand(len(H))
+    first = torch.zeros_like(alpha)
+    going = torch.ones_like(alpha, dtype=torch.bool)
+    for repeat in range(repeats):
+        if repeat % 20 == 19 and not bool(going.any()):  # seldom, as it waits for the device
+            break
+        slope = H @ G - B
+        far, near = _moved(H, G, slope, 10 * alpha), _moved(H, G, slope, alpha)
+        step = torch.where(near[1], near[0].T, (H - safe * slope).clamp(min=0).T - H.T)
+        step = torch.where(far[1], far[0].T, step).T * going[:, None]
+        alpha = torch.where(far[1], 10 * alpha, torch.where(near[1], alpha, torch.maximum(alpha / 10, safe)))
+        H = (H + step).clamp(min=0)
+        moved = torch.linalg.vector_norm(step, dim=1)
+        first = moved if repeat == 0 else first
+        going = moved > progress * first
+    return H
+
+
+def _moved(H: Codes, G: Gram, slope: Codes, alpha: PerSample) -> tuple[Codes, torch.Tensor]:
+    """The step of that length, and whether it lowers D enough."""
+    d = (H - alpha[:, None] * slope).clamp(min=0) - H
+    return d, STRICTNESS * (slope * d).sum(1) + 0.5 * ((d @ G) * d).sum(1) <= 0
