@@ -203,10 +203,11 @@ def test_what_is_masked_does_not_matter_and_the_rest_is_fitted(divergence, solve
     other = np.where(mask, X, -7.0)
     V = mask if kind == "dense" else scipy.sparse.csr_array(mask.astype(float))
     settings = {"divergence": divergence, "solver": solver, "start": start(), "weights": V, "tol": 0}
-    one, two = (nmf_nets.factorize(M, 4, max_iter=300, **settings) for M in (holes, other))
+    recovers = solver in ("hals", "newton", "e-hals", "e-newton")
+    one, two = (nmf_nets.factorize(M, 4, max_iter=300 if recovers else 10, **settings) for M in (holes, other))
     np.testing.assert_array_equal(one.H, two.H)
     np.testing.assert_array_equal(one.W, two.W)
-    if solver in ("hals", "newton", "e-hals", "e-newton"):
+    if recovers:
         hidden = np.linalg.norm((X - one.H @ one.W)[~mask]) / np.linalg.norm(X[~mask])
         assert hidden < 0.02
 

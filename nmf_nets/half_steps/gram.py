@@ -72,7 +72,8 @@ class ImputedHalfStep(HalfStep):
 def gram_value(X: Matrix, B: Codes, G: Gram, H: Codes) -> Scalar:
     """½ ‖X‖² + ½ ⟨H G, H⟩ − ⟨B, H⟩: to the rounding of the products, relative to ‖X‖²."""
     quadratic = torch.sum(G * (H.T @ H), dtype=torch.float64)
-    return 0.5 * (X.square_norm + quadratic) - torch.sum(B * H, dtype=torch.float64)
+    linear = (B * H).sum(1).sum(dtype=torch.float64)  # rows in the dtype of X: a copy of all in float64 would cost more
+    return 0.5 * (X.square_norm + quadratic) - linear
 
 
 def penalised(B: Codes, G: Gram, terms: Terms) -> tuple[Codes, Gram]:

@@ -138,6 +138,27 @@ def test_the_table_of_times_counts_who_arrived(findings):
     assert frame.loc["fast", "seeds to 1 %"] == "1 of 2"
 
 
+def test_races_are_to_the_values_of_scikit_learn_by_hand(tmp_path):
+    folder = ResultFolder(tmp_path)
+    folder.claim({}, [FACTS])
+    theirs = [((100, 1.0, 150.0), (200, 2.0, 120.0 + seed), (500, 5.0, 101.0)) for seed in (0, 1)]
+    ours = [((1, 0.1, 120.5), (2, 0.2, 119.0), (3, 0.4, 100.9)), ((1, 0.1, 120.5), (2, 0.3, 102.0))]
+    for method, runs in {"scikit_learn_cd": theirs, "ours": ours, "slow": [SLOW, SLOW]}.items():
+        for seed, points in enumerate(runs):
+            factors = Factorization(torch.ones(4, 2), torch.ones(2, 6))
+            outcome = {"attempts": 1, "switches_per_second": 10.0, "warm_up_seconds": 0.5, "start": f"s{seed}"}
+            run = Run(Status.BUDGET, curve(*points), None, factors)
+            folder.save(Cell("toy", "shared", method, seed, {}), outcome, run)
+    found = tables(Findings(Results.of(folder)))
+    race = named(found, "race").frame.set_index("method")
+    assert race.loc["ours", ["after 200", "after 200: ratio"]].tolist() == pytest.approx([0.1, 20.0])  # 0.2 and 0.1
+    assert race.loc["scikit_learn_cd", "after 200: ratio"] == 1.0
+    assert race.loc["slow", "after 200"] == 2.0
+    assert race.loc["ours", "after 400"] == pytest.approx(0.4)  # the other seed never
+    assert race.loc["slow", "its end + 1e-4"] == 10.0
+    assert "| ours | 0.1 | × 20 |" in named(found, "race").markdown()
+
+
 def test_the_paired_table_compares_the_seeds_that_both_have(findings):
     frame = named(tables(findings), "paired").frame.set_index("method")
     assert frame.loc["slow", "pairs"] == 1

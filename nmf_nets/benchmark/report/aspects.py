@@ -12,8 +12,12 @@ from nmf_nets.benchmark.recorder import ENDED_WELL, MARKS
 from nmf_nets.benchmark.report.findings import Findings
 from nmf_nets.benchmark.report.numbers import number, signed_percent
 from nmf_nets.benchmark.report.table import Table
+from nmf_nets.benchmark.results import Frame
 from nmf_nets.benchmark.statistics import censored_median, time_to_target
 from nmf_nets.metrics.stability import stability
+
+REFERENCES = ("scikit_learn_cd", "scikit_learn_mu")
+"""Whose progress is what others are timed to."""
 
 
 def held_out(findings: Findings, task: str, track: str) -> Iterator[Table]:
@@ -54,50 +58,48 @@ def held_out(findings: Findings, task: str, track: str) -> Iterator[Table]:
 
 def races(findings: Findings, task: str, track: str) -> Iterator[Table]:
     """Seconds to the values that scikit-learn's solvers have after 200 and 400 iterations, and to their ends."""
-    for reference in ("scikit_learn_cd", "scikit_learn_mu"):
-        curves = {method: findings.curves_by_seed(task, track, method) for method in findings.methods(task, track)}
+    curves = {method: findings.curves_by_seed(task, track, method) for method in findings.methods(task, track)}
+    for reference in REFERENCES:
         if reference not in curves:
             continue
-        theirs = {seed: list(zip(c["iteration"], c["value"], strict=True)) for seed, c in curves[reference].items()}
-        lines: dict[str, dict[int, float]] = {
-            f"after {mark}": {
-                seed: next((value for iteration, value in curve if iteration >= mark), math.nan)
-                for seed, curve in theirs.items()
-            }
-            for mark in MARKS
-        }
-        lines["its end + 1e-4"] = {seed: 1.0001 * min(v for _, v in curve) for seed, curve in theirs.items()}
+        lines = _lines(curves[reference])
         rows: list[dict[str, Any]] = []
         for method, runs in curves.items():
             row: dict[str, Any] = {"method": method}
             for line, values in lines.items():
-                times, own = (
-                    censored_median(
-                        np.array(
-                            [
-                                time_to_target(c[seed]["seconds"].to_numpy(), c[seed]["value"].to_numpy(), value)
-                                if seed in c
-                                else math.inf
-                                for seed, value in values.items()
-                            ]
-                        )
-                    )
-                    for c in (runs, curves[reference])
-                )
-                row[line] = times.median
-                row[f"{line}: ratio"] = own.median / times.median
+                row[line] = _median_time(runs, values)
+                row[f"{line}: ratio"] = _median_time(curves[reference], values) / row[line]
             rows.append(row)
-        frame = pd.DataFrame(rows).sort_values("its end + 1e-4", kind="stable", ignore_index=True)
-        frame = frame.dropna(axis="columns", how="all")
-        forms = {name: _ratio if name.endswith("ratio") else _seconds for name in frame.columns if name != "method"}
+        frame = pd.DataFrame(rows).sort_values(next(iter(lines)), kind="stable", ignore_index=True)
         yield Table(
             f"race_{reference}_{task}_{track}",
             f"{findings.heading(task, track)}: seconds to the values of {reference}",
             frame,
-            forms,
+            {name: _ratio if name.endswith("ratio") else _seconds for name in frame.columns if name != "method"},
             "Seconds to the value that it has after so many iterations from the same start, and to within 1e-4 of its "
             "least; medians over seeds of the first measurement that is as low. ratio: its own seconds by these.",
         )
+
+
+def _lines(runs: dict[int, Frame]) -> dict[str, dict[int, float]]:
+    """What has to be reached, a value for each seed; marks that not all runs came to are left out."""
+    lines = {}
+    for mark in MARKS:
+        there = {seed: run[run["iteration"] >= mark]["value"] for seed, run in runs.items()}
+        if all(len(values) for values in there.values()):
+            lines[f"after {mark}"] = {seed: float(values.iloc[0]) for seed, values in there.items()}
+    return lines | {"its end + 1e-4": {seed: 1.0001 * float(run["value"].min()) for seed, run in runs.items()}}
+
+
+def _median_time(runs: dict[int, Frame], values: dict[int, float]) -> float:
+    """Over all seeds; one that did not end well, or never came so low, is later than any."""
+    times = [
+        time_to_target(runs[seed]["seconds"].to_numpy(), runs[seed]["value"].to_numpy(), value)
+        if seed in runs
+        else math.inf
+        for seed, value in values.items()
+    ]
+    return censored_median(np.array(times)).median
 
 
 def _seconds(value: float) -> str:
