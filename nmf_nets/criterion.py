@@ -27,6 +27,11 @@ class Terms:
         return None if self.frozen is None else torch.nonzero(~self.frozen).flatten()
 
     @cached_property
+    def order(self) -> list[int] | None:
+        """`free` on the host, once: asking the device in every step would make it wait."""
+        return None if self.free is None else self.free.tolist()
+
+    @cached_property
     def held(self) -> Tensor | None:
         """The indices of the components that stay."""
         return None if self.frozen is None else torch.nonzero(self.frozen).flatten()
@@ -34,7 +39,7 @@ class Terms:
     @cached_property
     def fixed(self) -> bool:
         """Whether nothing moves."""
-        return self.free is not None and len(self.free) == 0
+        return self.order == []
 
     @cached_property
     def coefficients(self) -> tuple[float, float]:

@@ -31,7 +31,7 @@ SOLVERS: dict[str, Callable[[Divergence], Solver]] = {
     "a-hals": lambda divergence: Solver(HALS(), Effort(repeats=None, alpha=0.5, progress=0.1)),
     "e-hals": lambda divergence: Solver(HALS(), Effort(repeats=None, alpha=0.5, progress=0.3), Extrapolation()),
     "newton": lambda divergence: Solver(ScalarNewton()),
-    "e-newton": lambda divergence: Solver(ScalarNewton(), Effort(), Extrapolation()),
+    "e-newton": lambda divergence: Solver(ScalarNewton(), Effort(), Extrapolation(b=0.7)),
     "ccd": lambda divergence: Solver(ScalarNewton(damped=False), Effort(), Extrapolation()),
 }
 

@@ -371,7 +371,7 @@ def _sweeps_torch(X, H, W, sweeps, terms, step_of, idle, size, power) -> Codes: 
         moved = torch.zeros_like(going)
         x_hat = X.sample(H, W)
         passed_over = idle(H, x_hat)
-        for k in range(H.shape[1]) if terms.free is None else terms.free.tolist():
+        for k in range(H.shape[1]) if terms.order is None else terms.order:
             a = step_of(k, H[:, k], x_hat) * going * ~passed_over[:, k]
             H[:, k] = (H[:, k] + a).clamp(min=0)
             x_hat = x_hat + X.of_rows(a) * X.columns(W[k])

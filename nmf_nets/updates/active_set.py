@@ -5,7 +5,7 @@ from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import gram_half_step
-from nmf_nets.kernels.nnls import by_active_set
+from nmf_nets.kernels.active_set import active_set
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Components
 from nmf_nets.updates.base import Update
@@ -23,4 +23,4 @@ class ActiveSet(Update):
         return isinstance(divergence, Frobenius)
 
     def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
-        return gram_half_step(by_active_set, X, W, terms)
+        return gram_half_step(active_set, X, W, terms)

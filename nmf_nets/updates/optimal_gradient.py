@@ -7,7 +7,7 @@ from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import gram_half_step
-from nmf_nets.kernels.nnls import bound_of_eigenvalues
+from nmf_nets.kernels.curvature import curvature_bound
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components, Gram
 from nmf_nets.updates.base import Update
@@ -31,8 +31,8 @@ class OptimalGradient(Update):
 
 
 def _steps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
-    most = bound_of_eigenvalues(G)
-    length = torch.where(most > 0, 1 / most, 0)
+    most = curvature_bound(G)
+    length = 1 / most
     start, Y = H, H
     a = torch.ones_like(H[:, :1])
     first, going = torch.zeros_like(a), torch.ones_like(a, dtype=torch.bool)

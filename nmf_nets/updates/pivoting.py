@@ -5,7 +5,7 @@ from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import gram_half_step
-from nmf_nets.kernels.nnls import pivoted
+from nmf_nets.kernels.pivoting import pivoted
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Components
 from nmf_nets.updates.base import Update

@@ -7,7 +7,7 @@ from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import gram_half_step
-from nmf_nets.kernels.nnls import bound_of_eigenvalues
+from nmf_nets.kernels.curvature import curvature_bound
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components, Gram, PerSample
 from nmf_nets.updates.base import Update
@@ -33,8 +33,8 @@ class ProjectedGradient(Update):
 
 
 def _steps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
-    most = bound_of_eigenvalues(G)
-    safe = torch.where(most > 0, 1 / most, 0)
+    most = curvature_bound(G)
+    safe = 1 / most
     alpha = safe.expand(len(H))
     first = torch.zeros_like(alpha)
     going = torch.ones_like(alpha, dtype=torch.bool)
