@@ -29,6 +29,7 @@ class GramHalfStep(HalfStep):
 
     def codes(self, H: Codes | None, repeats: int = 1, progress: float = 0.0) -> Codes:
         if H is None:
+            assert self.terms.frozen is None, "components that stay have to be given"
             H = least_squares_codes(self.B, self.G)
         return solved_where_free(self.solve, H, self.B, self.G, self.terms, repeats, progress)
 
@@ -89,6 +90,8 @@ def solved_where_free(solve: Solve, H: Codes, B: Codes, G: Gram, terms: Terms, r
     free, held = terms.free, terms.held
     if free is None or held is None:
         return solve(H, B, G, repeats, progress)
+    if terms.fixed:
+        return H
     return H.index_copy(
         1, free, solve(H[:, free], B[:, free] - H[:, held] @ G[held][:, free], G[free][:, free], repeats, progress)
     )

@@ -5,13 +5,13 @@ from typing import no_type_check
 import numba
 import numpy as np
 import torch
+from torch import Tensor
 
 from nmf_nets.criterion import Terms
 from nmf_nets.kernels.blocks import ROWS, UNROLLED, load, store
 from nmf_nets.kernels.hals import sweep_block
 from nmf_nets.kernels.multiplicative import step_block
 from nmf_nets.matrix import DenseMatrix, Matrix
-from nmf_nets.shapes import Codes
 
 SMALL = 2**18
 """n m r of data for which one thread, without a library, is faster."""
@@ -37,7 +37,7 @@ class Alternation:
             for terms, repeats in ((on_H, repeats_H), (on_W, repeats_W))
         ]
 
-    def __call__(self, H: Codes, Wt: Codes) -> tuple[Codes, Codes]:
+    def __call__(self, H: Tensor, Wt: Tensor) -> tuple[Tensor, Tensor]:
         """The new H, and the new Wᵀ from it."""
         new_H, new_Wt = torch.empty_like(H), torch.empty_like(Wt)
         _alternate(self.multiplies, self.X, self.Xt, H.numpy(), Wt.numpy(), new_H.numpy(), new_Wt.numpy(), *self.rules)

@@ -2,7 +2,7 @@
 
 import torch
 
-from nmf_nets.shapes import Gram, Scalar
+from nmf_nets.shapes import Codes, Gram, Scalar
 
 ITERATIONS = 20
 
@@ -20,3 +20,8 @@ def curvature_bound(G: Gram) -> Scalar:
         image = M @ v
     bound = torch.minimum((image / v).amax(), M.diagonal().sum()) * (1 + 4 * torch.finfo(G.dtype).eps)
     return torch.where(bound > 0, bound, 1).to(G.dtype)
+
+
+def zero_where_nothing_pulls(H: Codes, B: Codes, G: Gram) -> Codes:
+    """Rows with b ≤ 0, whose solution as G ≥ 0 is 0, at once; components with G_kk = 0 stay."""
+    return torch.where((B > 0).any(1, keepdim=True) | (G.diagonal() <= 0), H, 0)

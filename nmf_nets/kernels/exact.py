@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nmf_nets.kernels.cholesky import factorise
 from nmf_nets.kernels.hals import hals_sweeps
-from nmf_nets.shapes import Codes, Gram, PerSample
+from nmf_nets.shapes import Codes, Gram
 
 ROWS = 32
 """In a block of the compiled loops, which follow each other on one thread."""
@@ -119,11 +119,12 @@ def solved_on(passive: Tensor, C: Gram, b: Codes) -> Codes:
     return torch.linalg.solve(mask[:, :, None] * mask[:, None, :] * C + torch.diag_embed(1 - mask), mask * b)
 
 
-def tolerance(b: Codes) -> Codes:
+def tolerance(b: Codes) -> Tensor:
+    """Of shape (n_samples, 1)."""
     return TOLERANCE * b.abs().amax(1, keepdim=True)
 
 
-def swept_where(unsolved: PerSample | Tensor, start: Codes, b: Codes, C: Gram, h: Codes) -> Codes:
+def swept_where(unsolved: Tensor, start: Codes, b: Codes, C: Gram, h: Codes) -> Codes:
     """h, and coordinate descent from `start` in the rows that are not solved."""
     if not bool(unsolved.any()):
         return h

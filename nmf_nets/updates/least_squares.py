@@ -8,12 +8,14 @@ from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import gram_half_step
 from nmf_nets.matrix import Matrix
+from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Gram
 from nmf_nets.updates.base import Update
 
 
 class LeastSquares(Update):
-    """H = [B G⁺]₊, B = X Wᵀ, G = W Wᵀ. Not monotone, and it may cycle: a solver keeps the best iterate.
+    """H = [B G⁺]₊, B = X Wᵀ, G = W Wᵀ. Not monotone, and it may cycle: a solver keeps the best iterate. Refuses
+    weights, as imputing what is missing then need not come to an end.
 
     Source: Paatero & Tapper (1994); Berry et al. (2007).
     """
@@ -24,6 +26,8 @@ class LeastSquares(Update):
         return isinstance(divergence, Frobenius)
 
     def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
+        if X.weights is not None:
+            raise Refusal("least squares, cut at zero, takes no weights; use hals or pivoting, which do.")
         return gram_half_step(_truncated, X, W, terms)
 
 

@@ -7,7 +7,7 @@ from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import gram_half_step
-from nmf_nets.kernels.curvature import curvature_bound
+from nmf_nets.kernels.curvature import curvature_bound, zero_where_nothing_pulls
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components, Gram
 from nmf_nets.updates.base import Update
@@ -31,15 +31,15 @@ class OptimalGradient(Update):
 
 
 def _steps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
-    most = curvature_bound(G)
-    length = 1 / most
+    length, alive = 1 / curvature_bound(G), G.diagonal() > 0
+    H = zero_where_nothing_pulls(H, B, G)
     start, Y = H, H
     a = torch.ones_like(H[:, :1])
     first, going = torch.zeros_like(a), torch.ones_like(a, dtype=torch.bool)
     for repeat in range(repeats):
         if repeat % 20 == 19 and not bool(going.any()):  # seldom, as it waits for the device
             break
-        new = torch.where(going, (Y - length * (Y @ G - B)).clamp(min=0), H)
+        new = torch.where(going, (Y - length * alive * (Y @ G - B)).clamp(min=0), H)
         turned = ((Y - new) * (new - H)).sum(1, keepdim=True) > 0
         a_new = torch.where(turned, 1, 0.5 * (1 + (1 + 4 * a * a).sqrt()))
         Y = torch.where(turned, new, new + (a - 1) / a_new * (new - H))

@@ -7,7 +7,7 @@ from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import gram_half_step
-from nmf_nets.kernels.curvature import curvature_bound
+from nmf_nets.kernels.curvature import curvature_bound, zero_where_nothing_pulls
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components, Gram, PerSample
 from nmf_nets.updates.base import Update
@@ -33,15 +33,15 @@ class ProjectedGradient(Update):
 
 
 def _steps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
-    most = curvature_bound(G)
-    safe = 1 / most
+    safe, alive = 1 / curvature_bound(G), G.diagonal() > 0
+    H = zero_where_nothing_pulls(H, B, G)
     alpha = safe.expand(len(H))
     first = torch.zeros_like(alpha)
     going = torch.ones_like(alpha, dtype=torch.bool)
     for repeat in range(repeats):
         if repeat % 20 == 19 and not bool(going.any()):  # seldom, as it waits for the device
             break
-        slope = H @ G - B
+        slope = (H @ G - B) * alive
         far, near = _moved(H, G, slope, 10 * alpha), _moved(H, G, slope, alpha)
         step = torch.where(near[1], near[0].T, (H - safe * slope).clamp(min=0).T - H.T)
         step = torch.where(far[1], far[0].T, step).T * going[:, None]
@@ -56,4 +56,5 @@ def _steps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
 def _moved(H: Codes, G: Gram, slope: Codes, alpha: PerSample) -> tuple[Codes, torch.Tensor]:
     """The step of that length, and whether it lowers D enough."""
     d = (H - alpha[:, None] * slope).clamp(min=0) - H
-    return d, STRICTNESS * (slope * d).sum(1) + 0.5 * ((d @ G) * d).sum(1) <= 0
+    lower = STRICTNESS * (slope * d).sum(1) + 0.5 * ((d @ G) * d).sum(1) <= 0
+    return d, lower & (d != 0).any(1)  # or the step length of a row at rest would grow for ever
