@@ -218,6 +218,33 @@ def _reconstruct(w, h, floor, x_hat):
         x_hat[j] = max(x_hat[j], floor)
 
 
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "nnan"})
+@no_type_check
+def _largest_ratio(x, w, x_hat):
+    """max_j w_j / x̂_j over x_j > 0: without NaN, a maximum is found in whole vectors."""
+    most = 0 * w[0]
+    for j in range(len(x)):
+        ratio = w[j] / x_hat[j] if x[j] > 0 else 0 * w[0]
+        most = ratio if ratio > most else most
+    return most
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "nnan"})
+@no_type_check
+def _furthest_alone(x, w, x_hat, slope, ridge):
+    """max_j of the root a > 0 of slope + ridge a = x_j w_j / (x̂_j + a w_j), numerator and denominator times w_j."""
+    most = 0 * slope
+    for j in range(len(x)):
+        d = x[j] * w[j] - slope * x_hat[j]
+        pulls = d > 0
+        d = d if pulls else 0 * slope
+        t = slope * w[j] + ridge * x_hat[j]
+        below = t + np.sqrt(t * t + 4 * ridge * w[j] * d)
+        step = 2 * d / (below if pulls else 1 + 0 * slope)
+        most = step if step > most else most
+    return most
+
+
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
 @no_type_check
 def _newton_row(x, w, s, h, x_hat, z, active, free, rule):
@@ -257,18 +284,9 @@ def _newton_row(x, w, s, h, x_hat, z, active, free, rule):
             elif g > 0:
                 step = -h[k]
             if g < 0 and step >= NEAR_DOUBLE * h[k]:
-                slope = s[k] + linear + ridge * h[k]
-                for j in range(p):
-                    if w[k, j] > 0 and x[j] > 0:
-                        other = x_hat[j] / w[k, j]
-                        t, d = slope + ridge * other, x[j] - slope * other
-                        if d > 0:
-                            step = max(step, 2 * d / (t + np.sqrt(t * t + 4 * ridge * d)))
+                step = max(step, _furthest_alone(x, w[k], x_hat, s[k] + linear + ridge * h[k], ridge))
             if damped and g > 0 and bound * abs(step) > far:
-                mu = zero
-                for j in range(p):
-                    ratio = w[k, j] / x_hat[j] if x[j] > 0 else zero
-                    mu = max(mu, ratio)
+                mu = _largest_ratio(x, w[k], x_hat)
                 if mu * abs(step) > far:
                     step = step / (1 + mu * abs(step))
             if step != 0:
