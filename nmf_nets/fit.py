@@ -110,6 +110,8 @@ def factorize(
     X = _divided(X, unit)
     on_H = _terms("H", frozen_H, l1_H, l2_H, n_components, X, D, unit)
     on_W = _terms("W", frozen_W, l1_W, l2_W, n_components, X, D, unit)
+    if on_H.fixed and on_W.fixed:
+        raise Refusal("frozen_H and frozen_W leave nothing to fit; free a factor or some components.")
     begin = _start(X, n_components, init, start, unit, recipe, seed, on_H, on_W)
 
     watch = Watch(X, Criterion(D, on_H, on_W), unit, tol, kkt_tol, max_iter, max_seconds, check_every, callback)

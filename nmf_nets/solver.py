@@ -123,7 +123,7 @@ def _extrapolated(steps: _Steps, start: Factorization, how: Extrapolation) -> It
     b, b_before, b_most = how.b, how.b, 1.0
     while True:
         new_H = steps.step_H(ahead_H, ahead_W)
-        next_H = new_H if how.b == 0 else torch.lerp(H, new_H, 1 + b).clamp_(min=0)
+        next_H = new_H if how.b == 0 else _beyond(H, new_H, b)
         new_W = steps.step_W(next_H, ahead_W)
         value = _on_host(steps.value(next_H, new_W))
 
@@ -135,13 +135,19 @@ def _extrapolated(steps: _Steps, start: Factorization, how: Extrapolation) -> It
         if how.b == 0:
             H, W = ahead_H, ahead_W = new_H, new_W
             continue
-        next_W = torch.lerp(W, new_W, 1 + b).clamp_(min=0)
-        rose = value > f
+        next_W = _beyond(W, new_W, b)
+        rose = _either(value <= f, False, True)  # or is not a number
         ahead_H, ahead_W = _either(rose, H, next_H), _either(rose, W, next_W)
         H, W = _either(rose, H, new_H), _either(rose, W, new_W)
         grown, most = _least(how.grow * b, b_most), _least(how.grow_most * b_most, 1.0)
         b, b_before, b_most = _either(rose, b / how.shrink, grown), b, _either(rose, b_before, most)
         f = value
+
+
+def _beyond(before: Tensor, after: Tensor, b: Tensor | float) -> Tensor:
+    """[after + b (after − before)]₊."""
+    weight = 1 + b
+    return torch.lerp(before, after, weight.to(after.dtype) if isinstance(weight, Tensor) else weight).clamp_(min=0)
 
 
 def _on_host(value: Tensor) -> Tensor | float:

@@ -20,9 +20,10 @@ from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
 from nmf_nets.matrix import Matrix, as_matrix
 from nmf_nets.metrics.kkt_residual import kkt_residual
-from nmf_nets.solver import Effort, Solver, iterations, relative_decrease, run, seconds, stationary
+from nmf_nets.solver import Effort, Extrapolation, Solver, iterations, relative_decrease, run, seconds, stationary
 from nmf_nets.updates.base import Update
 from nmf_nets.updates.hals import HALS
+from nmf_nets.updates.least_squares import LeastSquares
 from nmf_nets.updates.multiplicative import Multiplicative
 from nmf_nets.updates.scalar_newton import ScalarNewton
 
@@ -273,3 +274,32 @@ def test_a_rule_looks_on_its_schedule_alone():
 def test_a_stream_that_ends_is_no_stream_of_iterates():
     with pytest.raises(AssertionError, match="no end"):
         run(islice(hals_stream(as_matrix(data())), 3), {"never": never})
+
+
+@pytest.mark.parametrize("update", [HALS(), LeastSquares()], ids=["extrapolated", "best kept"])
+def test_what_decides_on_the_device_decides_like_the_host(update, monkeypatch):
+    X = as_matrix(data())
+    solver = Solver(update, Effort(2), Extrapolation() if update.descends else None)
+    on_host = list(islice(solver.iterates(X, start_of(X)), 60))
+    monkeypatch.setattr("nmf_nets.solver._on_host", lambda value: value)
+    on_device = list(islice(solver.iterates(X, start_of(X)), 60))
+    for one, other in zip(on_host, on_device, strict=True):
+        assert gap(one, other) < 1e-12
+
+
+def test_extrapolation_gets_there_in_fewer_iterations():
+    X = as_matrix(data())
+    target = float(Frobenius().total(X, iterate(HALS(), X, start_of(X), 400))) * (1 + 1e-4)
+    counts = []
+    for extrapolation in (None, Extrapolation()):
+        stream = Solver(HALS(), Effort(3), extrapolation).iterates(X, start_of(X))
+        counts.append(next(i for i, F in enumerate(stream, 1) if float(Frobenius().total(X, F)) <= target or i == 1000))
+    assert counts[1] < 0.7 * counts[0] < 700
+
+
+def test_effort_follows_the_cost_of_the_products():
+    wide = as_matrix(uniform(10, 1000))
+    effort = Effort(repeats=None, alpha=0.5)
+    assert Effort(3).most(wide, 5) == 3
+    assert effort.most(wide, 5) == 1 + (1 + (10_000 + 5000) / 60) // 2
+    assert effort.most(wide.T, 5) < effort.most(wide, 5)
