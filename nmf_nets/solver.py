@@ -119,8 +119,8 @@ def _extrapolated(steps: _Steps, start: Factorization, how: Extrapolation) -> It
     H, W = ahead_H, ahead_W = start.H, start.W
     best = start
     del start  # so much memory
-    f = least = _on_host(torch.full((), math.inf, dtype=torch.float64, device=H.device))
-    b, b_before, b_most = how.b, how.b, 1.0
+    numbers = torch.tensor([math.inf, math.inf, how.b, how.b, 1.0], dtype=torch.float64).to(H.device)
+    f, least, b, b_before, b_most = (_on_host(number) for number in numbers)
     while True:
         new_H = steps.step_H(ahead_H, ahead_W)
         next_H = new_H if how.b == 0 else _beyond(H, new_H, b)

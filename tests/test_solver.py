@@ -280,9 +280,9 @@ def test_a_stream_that_ends_is_no_stream_of_iterates():
 def test_what_decides_on_the_device_decides_like_the_host(update, monkeypatch):
     X = as_matrix(data())
     solver = Solver(update, Effort(2), Extrapolation() if update.descends else None)
-    on_host = list(islice(solver.iterates(X, start_of(X)), 12))
+    on_host = list(islice(solver.iterates(X, start_of(X)), 30))
     monkeypatch.setattr("nmf_nets.solver._on_host", lambda value: value)
-    on_device = list(islice(solver.iterates(X, start_of(X)), 12))
+    on_device = list(islice(solver.iterates(X, start_of(X)), 30))
     for one, other in zip(on_host, on_device, strict=True):
         assert gap(one, other) < 1e-9
 
