@@ -33,5 +33,10 @@ class KullbackLeibler(Divergence):
 
     def unweighted_split(self, X: Matrix, H: Codes, W: Components) -> tuple[Codes, Codes]:
         """P_ik = Σ_j w_kj, N = (X / X̂) Wᵀ."""
-        ratio = X.values / X.sample(H, W).clamp(min=floor(X))
-        return W.sum(1).expand(H.shape), X.with_values(ratio) @ W.T
+        least = floor(X)
+        # what dense blocks need stays in the cache; sparse data have one temporary of their own size
+        blocks = [(slice(None), X)] if X.is_sparse else X.blocks(2**20)
+        parts = [
+            block.with_values(block.values / block.sample(H[rows], W).clamp_(min=least)) @ W.T for rows, block in blocks
+        ]
+        return W.sum(1).expand(H.shape), torch.cat(parts) if len(parts) > 1 else parts[0]
