@@ -16,12 +16,10 @@ from nmf_nets.kernels.exact import (
     in_blocks,
     load_row,
     solved_on,
+    solved_once,
     swept_where,
     tolerance,
-    unit_diagonal,
-    where_alive,
 )
-from nmf_nets.kernels.threads import use_threads
 from nmf_nets.shapes import Codes, Gram
 
 
@@ -32,19 +30,7 @@ def active_set(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Co
     while it is ≥ 0, and what became 0 leaves F; else h = z, and the k with the least y_k < 0 joins F, y = h G − b.
     No step raises the value. After 5 r of them coordinate descent.
     """
-    if repeats == 0:
-        return H.clone()
-    return where_alive(_active_set if H.device.type == "cpu" else active_set_torch, H, B, G)
-
-
-def _active_set(H: Codes, B: Codes, G: Gram) -> Codes:
-    use_threads(H.numel() * len(G) ** 2)
-    problem = unit_diagonal(G)
-    codes = torch.empty(H.shape, dtype=H.dtype)
-    H, B = H.contiguous(), B.contiguous()  # one compiled form
-    C, scale, most = problem.C.numpy(), problem.scale.numpy(), exact.EXCHANGES * len(G)
-    _exchange_blocks(H.numpy(), B.numpy(), C, scale, problem.shift, most, codes.numpy())
-    return codes
+    return solved_once(_exchange_blocks, active_set_torch, H, B, G, repeats)
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")

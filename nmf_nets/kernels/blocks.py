@@ -28,6 +28,19 @@ def store(block, start, M):
             M[start + i, k] = block[k, i]
 
 
+@numba.njit(nogil=True, cache=True)
+@no_type_check
+def some_go_on(step, moved, progress, first, going):
+    """Whether any row has moved by more than `progress` of what it did at step 0, both squared; sets first and going."""
+    some = False
+    for i in range(ROWS):
+        if step == 0:
+            first[i] = moved[i]
+        going[i] = moved[i] > progress * first[i]
+        some |= going[i]
+    return some
+
+
 @numba.njit(nogil=True, cache=True, fastmath={"contract"})
 @no_type_check
 def add_product(coefficients, h, total):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nmf_nets.kernels.cholesky import factorise
 from nmf_nets.kernels.hals import hals_sweeps
+from nmf_nets.kernels.threads import use_threads
 from nmf_nets.shapes import Codes, Gram
 
 ROWS = 32
@@ -82,6 +83,27 @@ def where_alive(solve: Callable[[Codes, Codes, Gram], Codes], H: Codes, B: Codes
         return H.clone()
     live, dead = torch.nonzero(alive).flatten(), torch.nonzero(~alive).flatten()
     return H.index_copy(1, live, solve(H[:, live], B[:, live] - H[:, dead] @ G[dead][:, live], G[live][:, live]))
+
+
+def solved_once(
+    blocks: Callable[..., None],
+    twin: Callable[[Codes, Codes, Gram], Codes],
+    H: Codes,
+    B: Codes,
+    G: Gram,
+    repeats: int,
+) -> Codes:
+    """By the compiled loop over blocks of rows, by its twin on other devices; not at all for no repeats."""
+
+    def compiled(H: Codes, B: Codes, G: Gram) -> Codes:
+        use_threads(H.numel() * len(G) ** 2)
+        problem, most = unit_diagonal(G), EXCHANGES * len(G)
+        codes = torch.empty(H.shape, dtype=H.dtype)
+        H, B = H.contiguous(), B.contiguous()  # one compiled form
+        blocks(H.numpy(), B.numpy(), problem.C.numpy(), problem.scale.numpy(), problem.shift, most, codes.numpy())
+        return codes
+
+    return H.clone() if repeats == 0 else where_alive(compiled if H.device.type == "cpu" else twin, H, B, G)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

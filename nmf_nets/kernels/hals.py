@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import torch
 
-from nmf_nets.kernels.blocks import ROWS, UNROLLED, add_product, load, store
+from nmf_nets.kernels.blocks import ROWS, UNROLLED, add_product, load, some_go_on, store
 from nmf_nets.kernels.threads import use_threads
 from nmf_nets.shapes import Codes, Gram
 
@@ -60,15 +60,8 @@ def sweep_block(h, b, minus_G, repeats, progress):
                     step = step if going[i] else 0 * curvature
                     h[k, i] += step
                     moved[i] += step * step
-        if repeats > 1:
-            some = False
-            for i in range(ROWS):
-                if sweep == 0:
-                    first[i] = moved[i]
-                going[i] = moved[i] > progress * first[i]
-                some |= going[i]
-            if not some:
-                break
+        if repeats > 1 and not some_go_on(sweep, moved, progress, first, going):
+            break
 
 
 def hals_sweeps_torch(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmf_nets.kernels.blocks import ROWS, UNROLLED, add_product, load, store
+from nmf_nets.kernels.blocks import ROWS, UNROLLED, add_product, load, some_go_on, store
 from nmf_nets.kernels.threads import use_threads
 from nmf_nets.shapes import Codes, Gram
 
@@ -69,15 +69,8 @@ def step_block(h, b, gram, linear, repeats, progress):
                 new[k, i] = h[k, i] * ratio if going[i] else h[k, i]
                 moved[i] += step * step
         h[:r] = new[:r]
-        if repeats > 1:
-            some = False
-            for i in range(ROWS):
-                if repeat == 0:
-                    first[i] = moved[i]
-                going[i] = moved[i] > progress * first[i]
-                some |= going[i]
-            if not some:
-                break
+        if repeats > 1 and not some_go_on(repeat, moved, progress, first, going):
+            break
 
 
 def gram_steps_torch(H: Codes, B: Codes, G: Gram, linear: float, repeats: int, progress: float) -> Codes:

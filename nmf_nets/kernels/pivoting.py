@@ -17,12 +17,10 @@ from nmf_nets.kernels.exact import (
     in_blocks,
     load_row,
     solved_on,
+    solved_once,
     swept_where,
     tolerance,
-    unit_diagonal,
-    where_alive,
 )
-from nmf_nets.kernels.threads import use_threads
 from nmf_nets.shapes import Codes, Gram
 
 FULL = 3
@@ -36,19 +34,7 @@ def pivoted(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes
     All of J = {k ∈ F: h_k < 0} ∪ {k ∉ F: y_k < 0} change sides, or, where that has not helped for three times,
     the last of them. After 5 r exchanges coordinate descent.
     """
-    if repeats == 0:
-        return H.clone()
-    return where_alive(_pivoted if H.device.type == "cpu" else pivoted_torch, H, B, G)
-
-
-def _pivoted(H: Codes, B: Codes, G: Gram) -> Codes:
-    use_threads(H.numel() * len(G) ** 2)
-    problem = unit_diagonal(G)
-    codes = torch.empty(H.shape, dtype=H.dtype)
-    H, B = H.contiguous(), B.contiguous()  # one compiled form
-    C, scale, most = problem.C.numpy(), problem.scale.numpy(), exact.EXCHANGES * len(G)
-    _pivot_blocks(H.numpy(), B.numpy(), C, scale, problem.shift, most, codes.numpy())
-    return codes
+    return solved_once(_pivot_blocks, pivoted_torch, H, B, G, repeats)
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")
