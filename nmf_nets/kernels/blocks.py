@@ -31,7 +31,7 @@ def store(block, start, M):
 @numba.njit(nogil=True, cache=True)
 @no_type_check
 def some_go_on(step, moved, progress, first, going):
-    """Whether any row has moved by more than `progress` of what it did at step 0, both squared; sets first and going."""
+    """Whether any row has moved by more than `progress` of what it did at step 0, both squared; sets first, going."""
     some = False
     for i in range(ROWS):
         if step == 0:
