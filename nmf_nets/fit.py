@@ -12,6 +12,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.beta import beta_divergence
@@ -21,7 +22,7 @@ from nmf_nets.inits.nndsvd import nndsvd
 from nmf_nets.inits.nndsvda import nndsvda
 from nmf_nets.inits.nndsvdar import nndsvdar
 from nmf_nets.inits.random import random
-from nmf_nets.matrix import DenseMatrix, Matrix, SparseMatrix, as_matrix
+from nmf_nets.matrix import DenseMatrix, Matrix, SparseMatrix
 from nmf_nets.metrics.kkt_residual import rough_kkt_residual
 from nmf_nets.penalties.base import Penalty
 from nmf_nets.penalties.l1 import L1

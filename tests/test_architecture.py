@@ -9,8 +9,8 @@ import nmf_nets
 PACKAGE = Path(nmf_nets.__file__).parent
 
 LAYERS = [
-    ["refusal", "extras", "shapes", "part", "grid"],
-    ["factorization", "matrix", "spectrum", "targets"],
+    ["refusal", "extras", "shapes", "part", "grid", "threads"],
+    ["factorization", "matrix", "as_matrix", "sparse_product", "spectrum", "targets"],
     ["divergences", "penalties", "constraints", "criterion", "inits", "metrics", "loader", "preprocessing"],
     ["updates", "half_steps", "cold_start", "kernels", "weight", "data"],
     ["encoders", "decoders", "solver", "objective"],
@@ -36,6 +36,8 @@ BESIDE = {
     ("criterion", "penalties"),
     ("data", "loader"),
     ("spectrum", "matrix"),
+    ("matrix", "sparse_product"),
+    ("as_matrix", "matrix"),
     ("extras", "refusal"),
     ("benchmark", "program"),
 }
@@ -81,7 +83,7 @@ def test_metrics_know_only_factors():
 
 def test_data_know_no_model():
     known = {other for path in SOURCES if room_of(path) == "data" for other in imports_of(path)}
-    assert known <= {"data", "matrix", "loader", "preprocessing", "extras", "refusal", "shapes"}
+    assert known <= {"data", "matrix", "as_matrix", "loader", "preprocessing", "extras", "refusal", "shapes"}
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE.parent / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)

@@ -3,8 +3,9 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.loader import Batch, ResidentLoader
-from nmf_nets.matrix import Matrix, as_matrix
+from nmf_nets.matrix import Matrix
 
 
 def data(kind: str = "dense", n: int = 10) -> Matrix:

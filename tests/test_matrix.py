@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nmf_nets.matrix import DenseMatrix, SparseMatrix, as_matrix
+from nmf_nets.as_matrix import as_matrix
+from nmf_nets.matrix import DenseMatrix, SparseMatrix
 from nmf_nets.refusal import Refusal
+from nmf_nets.sparse_product import WIDE, sparse_product
 
 FORMATS = ["csr", "csc", "coo", "lil", "dok", "bsr", "dia"]
 CONTAINERS = [getattr(scipy.sparse, f"{name}_{kind}") for name in FORMATS for kind in ("array", "matrix")]
@@ -462,6 +464,8 @@ LAWS = {
     "transpose of transpose": lambda X: X.T.T.dense(),
     "product": lambda X: X @ factors(X)[1].T,
     "product of transpose": lambda X: X.T @ factors(X)[0],
+    "wide product": lambda X: X @ factors(X, WIDE + 1)[1].T,
+    "wide product of transpose": lambda X: X.T @ factors(X, WIDE)[0],
     "rows": lambda X: X.rows(torch.tensor([X.shape[0] - 1, 0, 0])).dense(),
     "rows in int32": lambda X: X.rows(torch.tensor([X.shape[0] - 1, 0], dtype=torch.int32)).dense(),
     "rows from the end": lambda X: X.rows(torch.tensor([-1, -X.shape[0]])).dense(),
@@ -548,6 +552,27 @@ def test_a_matrix_without_a_single_number_goes_everywhere():
     dense, sparse = as_matrix(np.zeros((6, 5))), as_matrix(scipy.sparse.csr_array((6, 5)))
     for law in LAWS.values():
         torch.testing.assert_close(law(sparse), law(dense), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("index", [torch.int32, torch.int64])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_wide_products_do_not_depend_on_threads_or_the_width_of_indices(index, threads, monkeypatch):
+    A = scipy.sparse.random_array((500, 300), density=0.2, random_state=3)
+    X, D = as_matrix(A).csr, torch.rand(300, 40, dtype=torch.float64)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    expected = sparse_product(X, D)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    other = torch.sparse_csr_tensor(
+        X.crow_indices().to(index), X.col_indices().to(index), X.values(), X.shape, check_invariants=True
+    )
+    assert torch.equal(sparse_product(other, D), expected)
+    np.testing.assert_allclose(expected.numpy(), A @ D.numpy(), rtol=1e-13)
+
+
+def test_factors_of_another_dtype_are_refused_by_narrow_and_wide_products():
+    for width in (2, WIDE):
+        with pytest.raises(RuntimeError):
+            both(dtype=torch.float32)[1] @ torch.rand(6, width, dtype=torch.float64)
 
 
 def test_the_transpose_is_kept_and_knows_its_origin():

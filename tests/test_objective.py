@@ -3,12 +3,13 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.divergences.beta import Beta
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.divergences.itakura_saito import ItakuraSaito
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.factorization import Factorization
-from nmf_nets.matrix import Matrix, as_matrix
+from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
 
 DIVERGENCES = [Frobenius(), KullbackLeibler(), ItakuraSaito(), Beta(0.5), Beta(1.5), Beta(3.0)]

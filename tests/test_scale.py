@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.constraints.projected import Projected
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
@@ -17,7 +18,7 @@ from nmf_nets.encoders.unrolled import Unrolled
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
 from nmf_nets.loader import ResidentLoader
-from nmf_nets.matrix import DenseMatrix, as_matrix
+from nmf_nets.matrix import DenseMatrix
 from nmf_nets.modules.frobenius import FrobeniusNMF
 from nmf_nets.modules.kullback_leibler import KullbackLeiblerNMF
 from nmf_nets.optimizers.adam import ProjectedAdam

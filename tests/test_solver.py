@@ -11,6 +11,7 @@ import torch
 from sklearn.decomposition import NMF
 from torch import Tensor
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.beta import Beta
 from nmf_nets.divergences.frobenius import Frobenius
@@ -18,7 +19,7 @@ from nmf_nets.divergences.itakura_saito import ItakuraSaito
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
-from nmf_nets.matrix import Matrix, as_matrix
+from nmf_nets.matrix import Matrix
 from nmf_nets.metrics.kkt_residual import kkt_residual
 from nmf_nets.solver import Effort, Extrapolation, Solver, iterations, relative_decrease, run, seconds, stationary
 from nmf_nets.updates.base import Update

@@ -4,7 +4,7 @@ import scipy.sparse
 import torch
 
 from nmf_nets import spectrum
-from nmf_nets.matrix import as_matrix
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.spectrum import truncated_svd
 
 

@@ -12,11 +12,12 @@ import pandas as pd
 import scipy.sparse
 import torch
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.benchmark.report.numbers import number
 from nmf_nets.benchmark.report.table import Table
 from nmf_nets.divergences.beta import beta_divergence
 from nmf_nets.inits.random import random
-from nmf_nets.matrix import Matrix, as_matrix
+from nmf_nets.matrix import Matrix
 from nmf_nets.solvers import named
 
 SIZES = (1, 2, 4, 8)

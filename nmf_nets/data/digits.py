@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.datasets import load_digits
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.data.base import Dataset, MatrixDataModule
-from nmf_nets.matrix import as_matrix
 
 
 class Digits(MatrixDataModule):

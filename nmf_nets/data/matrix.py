@@ -13,8 +13,8 @@ import pandas as pd
 import scipy.io
 import scipy.sparse
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.data.base import Dataset, MatrixDataModule
-from nmf_nets.matrix import as_matrix
 from nmf_nets.refusal import Refusal
 
 

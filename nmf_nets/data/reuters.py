@@ -2,9 +2,9 @@
 
 import scipy.sparse
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.data.base import Dataset, MatrixDataModule
 from nmf_nets.extras import extra
-from nmf_nets.matrix import as_matrix
 
 
 class Reuters(MatrixDataModule):

@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.data.base import Dataset, MatrixDataModule
-from nmf_nets.matrix import as_matrix
 from nmf_nets.refusal import Refusal
 
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from nmf_nets.criterion import PLAIN, Terms
-from nmf_nets.kernels.threads import use_threads
 from nmf_nets.matrix import Matrix, SparseMatrix
 from nmf_nets.shapes import Codes, Components, PerSample, Scalar
+from nmf_nets.threads import use_threads
 
 LANES = 16
 """Entries are padded to a multiple of it, with x = v = w = 0 and x̂ = 1."""

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from nmf_nets.kernels.cholesky import factorise
 from nmf_nets.kernels.hals import hals_sweeps
-from nmf_nets.kernels.threads import use_threads
 from nmf_nets.shapes import Codes, Gram
+from nmf_nets.threads import use_threads
 
 ROWS = 32
 """In a block of the compiled loops, which follow each other on one thread."""

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from nmf_nets.kernels.blocks import ROWS, UNROLLED, add_product, load, some_go_on, store
-from nmf_nets.kernels.threads import use_threads
 from nmf_nets.shapes import Codes, Gram
+from nmf_nets.threads import use_threads
 
 
 def hals_sweeps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from nmf_nets.kernels.blocks import ROWS, UNROLLED, add_product, load, some_go_on, store
-from nmf_nets.kernels.threads import use_threads
 from nmf_nets.shapes import Codes, Gram
+from nmf_nets.threads import use_threads
 
 
 def multiplied(M: Tensor, P: Tensor, N: Tensor, exponent: float = 1.0) -> Tensor:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from sklearn.feature_extraction.text import TfidfTransformer
 
-from nmf_nets.matrix import Matrix, as_matrix
+from nmf_nets.as_matrix import as_matrix
+from nmf_nets.matrix import Matrix
 from nmf_nets.preprocessing.base import Preprocessing
 
 

@@ -15,6 +15,7 @@ import torch
 from sklearn.decomposition import NMF, MiniBatchNMF
 from threadpoolctl import threadpool_limits
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.benchmark.base import Method, Problem
 from nmf_nets.benchmark.methods.gensim import Gensim
 from nmf_nets.benchmark.methods.nn_fac import NNFac
@@ -26,7 +27,6 @@ from nmf_nets.divergences.beta import beta_divergence
 from nmf_nets.extras import Missing
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
-from nmf_nets.matrix import as_matrix
 from nmf_nets.metrics.relative_error import relative_error
 from nmf_nets.refusal import Refusal
 from nmf_nets.solver import Solver

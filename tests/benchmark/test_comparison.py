@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy.special import kl_div
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.benchmark import clock
 from nmf_nets.benchmark.base import Method
 from nmf_nets.benchmark.best_known import BestKnown
@@ -20,7 +21,6 @@ from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.nndsvda import nndsvda
 from nmf_nets.inits.random import random
-from nmf_nets.matrix import as_matrix
 from nmf_nets.refusal import Refusal
 from nmf_nets.updates.hals import HALS
 from nmf_nets.updates.scalar_newton import ScalarNewton

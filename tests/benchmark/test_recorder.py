@@ -10,6 +10,7 @@ import torch
 from scipy.special import kl_div
 from sklearn.decomposition import NMF
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.benchmark.base import Method, Problem
 from nmf_nets.benchmark.clock import Clock
 from nmf_nets.benchmark.evaluator import Evaluator
@@ -28,7 +29,6 @@ from nmf_nets.encoders.unrolled import Unrolled
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.nndsvda import nndsvda
 from nmf_nets.inits.random import random
-from nmf_nets.matrix import as_matrix
 from nmf_nets.optimizers.block import Block
 from nmf_nets.refusal import Refusal
 from nmf_nets.updates.hals import HALS

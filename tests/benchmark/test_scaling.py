@@ -3,8 +3,8 @@ import pytest
 import scipy.sparse
 import torch
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.benchmark.scaling import SOLVERS, Size, costs, peak_memory
-from nmf_nets.matrix import as_matrix
 
 
 def test_costs_are_measured_along_every_axis():

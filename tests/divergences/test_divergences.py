@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.decomposition._nmf import _beta_divergence
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.divergences.base import Divergence, blockwise_total, floor
 from nmf_nets.divergences.beta import Beta, beta_divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.divergences.itakura_saito import ItakuraSaito
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.factorization import Factorization
-from nmf_nets.matrix import as_matrix
 from nmf_nets.refusal import Refusal
 
 MEMBERS = [

@@ -10,6 +10,7 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.cold_start import least_squares_codes, lifted_codes
 from nmf_nets.constraints.projected import Projected
 from nmf_nets.decoders.linear import Linear as LinearDecoder
@@ -27,7 +28,7 @@ from nmf_nets.encoders.unrolled import Unrolled
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
 from nmf_nets.loader import Batch
-from nmf_nets.matrix import Matrix, as_matrix
+from nmf_nets.matrix import Matrix
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.objective import Objective
 from nmf_nets.optimizers.block import Block

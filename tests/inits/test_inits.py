@@ -5,13 +5,13 @@ import torch
 from sklearn.decomposition._nmf import _initialize_nmf
 
 from nmf_nets import spectrum
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.base import refuse_n_components
 from nmf_nets.inits.nndsvd import nndsvd
 from nmf_nets.inits.nndsvda import nndsvda
 from nmf_nets.inits.nndsvdar import nndsvdar
 from nmf_nets.inits.random import random
-from nmf_nets.matrix import as_matrix
 from nmf_nets.refusal import Refusal
 
 MEMBERS = [(random, "random"), (nndsvd, "nndsvd"), (nndsvda, "nndsvda"), (nndsvdar, "nndsvdar")]

@@ -10,6 +10,7 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import floor
 from nmf_nets.kernels.entries import (
@@ -22,7 +23,7 @@ from nmf_nets.kernels.entries import (
 )
 from nmf_nets.kernels.hals import hals_sweeps, hals_sweeps_torch
 from nmf_nets.kernels.multiplicative import gram_steps, gram_steps_torch
-from nmf_nets.matrix import Matrix, as_matrix
+from nmf_nets.matrix import Matrix
 from nmf_nets.penalties.l1 import L1
 from nmf_nets.penalties.l2 import L2
 

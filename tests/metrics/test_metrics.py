@@ -5,11 +5,11 @@ import pytest
 import scipy.sparse
 import torch
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.divergences.beta import beta_divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.factorization import Factorization
-from nmf_nets.matrix import as_matrix
 from nmf_nets.metrics.dead_components import component_shares, dead_components
 from nmf_nets.metrics.kkt_residual import kkt_residual
 from nmf_nets.metrics.recovery import matched_cosines

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse
 import torch
 
-from nmf_nets.matrix import as_matrix
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.metrics.topics import npmi, top_features, topic_diversity
 
 

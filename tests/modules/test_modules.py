@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.constraints.base import Constraint
 from nmf_nets.constraints.exponential import Exponential
 from nmf_nets.constraints.projected import Projected
@@ -29,7 +30,7 @@ from nmf_nets.encoders.unrolled import Unrolled
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
 from nmf_nets.loader import Batch, ResidentLoader
-from nmf_nets.matrix import Matrix, as_matrix
+from nmf_nets.matrix import Matrix
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.modules.frobenius import FrobeniusNMF
 from nmf_nets.modules.kullback_leibler import KullbackLeiblerNMF

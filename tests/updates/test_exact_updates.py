@@ -5,8 +5,9 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.criterion import PLAIN, Terms
-from nmf_nets.matrix import Matrix, as_matrix
+from nmf_nets.matrix import Matrix
 from nmf_nets.penalties.l1 import L1
 from nmf_nets.penalties.l2 import L2
 from nmf_nets.updates.active_set import ActiveSet

@@ -8,6 +8,7 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.beta import Beta
 from nmf_nets.divergences.frobenius import Frobenius
@@ -15,7 +16,7 @@ from nmf_nets.divergences.itakura_saito import ItakuraSaito
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
-from nmf_nets.matrix import Matrix, as_matrix
+from nmf_nets.matrix import Matrix
 from nmf_nets.metrics.kkt_residual import kkt_residual
 from nmf_nets.refusal import Refusal
 from nmf_nets.updates.active_set import ActiveSet
