@@ -1,19 +1,16 @@
 """The one loop of the classical solvers, as a stream; stopping belongs to its consumer."""
 
 import math
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from nmf_nets.criterion import PLAIN, Criterion, Terms
-from nmf_nets.divergences.base import Divergence
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.factorization import Factorization
 from nmf_nets.kernels.alternation import Alternation, takes_one_call
 from nmf_nets.matrix import Matrix
-from nmf_nets.metrics.kkt_residual import kkt_residual
 from nmf_nets.updates.base import Update
 
 
@@ -69,8 +66,8 @@ class Solver:
             yield from _extrapolated(_Steps(self.update, X, on_H, on_W, repeats, effort), start, self.extrapolation)
         elif not self.update.descends:
             yield from _extrapolated(_Steps(self.update, X, on_H, on_W, repeats, effort), start, Extrapolation(b=0.0))
-        elif self.update.whole is not None and takes_one_call(X, r, on_H, on_W):
-            alternate = Alternation(self.update.whole, X, on_H, on_W, *repeats, effort.progress)
+        elif self.update.in_one_call is not None and takes_one_call(X, r, on_H, on_W):
+            alternate = Alternation(self.update.in_one_call, X, on_H, on_W, *repeats, effort.progress)
             H, Wt = start.H.contiguous(), start.W.T.contiguous()
             while True:
                 H, Wt = alternate(H, Wt)
@@ -161,56 +158,3 @@ def _either(condition, one, other):  # type: ignore[no-untyped-def]
 
 def _least(one, other):  # type: ignore[no-untyped-def]
     return _either(one < other, one, other)
-
-
-# Stopping ------------------------------------------------------------------------------------------------------------
-
-Rule = Callable[[int, Factorization], bool]
-"""Whether to stop after this iteration, counted from 1; a rule may keep what it has seen, so it serves one run."""
-
-
-@dataclass(frozen=True)
-class Solution:
-    """Where a stream stopped, after how many iterations, and by which rule."""
-
-    factors: Factorization
-    n_iter: int
-    reason: str
-
-
-def run(stream: Iterable[Factorization], rules: dict[str, Rule]) -> Solution:
-    """Consumes the stream until a rule says so; the name of that rule is the reason."""
-    for iteration, factors in enumerate(stream, 1):
-        for reason, rule in rules.items():
-            if rule(iteration, factors):
-                return Solution(factors, iteration, reason)
-    raise AssertionError("a stream of iterates has no end of its own")
-
-
-def iterations(most: int) -> Rule:
-    return lambda iteration, factors: iteration >= most
-
-
-def seconds(most: float, clock: Callable[[], float] = time.perf_counter) -> Rule:
-    """Counts from the making of the rule."""
-    end = clock() + most
-    return lambda iteration, factors: clock() >= end
-
-
-def relative_decrease(X: Matrix, divergence: Divergence, tol: float, every: int = 10) -> Rule:
-    """(D_old − D) / D ≤ tol · every, looked at after `every` iterations: no proof of stationarity."""
-    criterion, last = Criterion(divergence), math.inf
-
-    def rule(iteration: int, factors: Factorization) -> bool:
-        nonlocal last
-        if iteration % every:
-            return False
-        old, last = last, float(criterion.total(X, factors))
-        return old - last <= tol * every * last
-
-    return rule
-
-
-def stationary(X: Matrix, divergence: Divergence, tol: float, every: int = 10) -> Rule:
-    """KKT residual ≤ tol, looked at after `every` iterations."""
-    return lambda iteration, factors: iteration % every == 0 and kkt_residual(X, factors, divergence) <= tol

@@ -37,7 +37,7 @@ SOLVERS: dict[str, Callable[[Divergence], Solver]] = {
 
 
 def named(name: str, X: Matrix, divergence: Divergence) -> Solver:
-    """The solver of that name; `auto` is the fastest by the measurements in docs/benchmarks.md.
+    """The solver of that name; `auto` is the fastest by the measurements in docs/solvers.md.
 
     Raises Refusal for a name that is none, and for a solver that does not minimise the divergence.
     """

@@ -309,6 +309,23 @@ def test_it_says_why_it_stopped():
     assert nmf_nets.factorize(X, 3, callback=lambda moment, factors: True).reason == "callback"
 
 
+@pytest.mark.parametrize("every", [1, 5])
+@pytest.mark.parametrize("rule", ["tol", "kkt_tol"])
+def test_it_stops_at_the_first_look_that_says_so(rule, every):
+    given = {"tol": 0, "max_iter": 10_000, "check_every": every, rule: {"tol": 1e-4, "kkt_tol": 1e-2}[rule]}
+    result = nmf_nets.factorize(data(), 5, solver="hals", init="random", **given)
+    looks = result.history
+    if rule == "tol":
+        satisfied = [a.loss - b.loss <= 1e-4 * every * b.loss for a, b in pairwise(looks)]
+    else:
+        satisfied = [moment.kkt_residual <= 1e-2 for moment in looks]
+    assert result.reason == rule
+    assert result.n_iter == looks[-1].iteration == every * len(looks)
+    assert len(looks) > 2
+    assert satisfied[-1]
+    assert not any(satisfied[:-1])
+
+
 def test_the_history_is_what_was_seen():
     X, seen = data(), []
     result = nmf_nets.factorize(

@@ -1,6 +1,7 @@
 """X · c gives the same factors up to scale: nets and solvers, both divergences, in float32."""
 
 from functools import partial
+from itertools import islice
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from nmf_nets.modules.frobenius import FrobeniusNMF
 from nmf_nets.modules.kullback_leibler import KullbackLeiblerNMF
 from nmf_nets.optimizers.adam import ProjectedAdam
 from nmf_nets.optimizers.multiplicative import Multiplicative
-from nmf_nets.solver import Solver, iterations, run
+from nmf_nets.solver import Solver
 from nmf_nets.updates import hals, multiplicative, scalar_newton
 
 X = as_matrix(load_digits().data[:300, 1:], torch.float32)
@@ -91,6 +92,6 @@ def test_nets(form, encoder, optimizer, c):
 def test_solvers(update, c):
     def solved(c):
         data = scaled(c)
-        return run(Solver(update).iterates(data, start_of(data)), {"iterations": iterations(15)}).factors
+        return next(islice(Solver(update).iterates(data, start_of(data)), 14, None))
 
     same_up_to_scale(solved(c), solved(1.0), c)

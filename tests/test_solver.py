@@ -1,5 +1,4 @@
-from collections.abc import Iterator
-from itertools import islice, pairwise
+from itertools import islice
 
 import hypothesis
 import hypothesis.extra.numpy
@@ -20,8 +19,7 @@ from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
 from nmf_nets.matrix import Matrix
-from nmf_nets.metrics.kkt_residual import kkt_residual
-from nmf_nets.solver import Effort, Extrapolation, Solver, iterations, relative_decrease, run, seconds, stationary
+from nmf_nets.solver import Effort, Extrapolation, Solver
 from nmf_nets.updates.base import Update
 from nmf_nets.updates.hals import HALS
 from nmf_nets.updates.least_squares import LeastSquares
@@ -183,98 +181,6 @@ def test_descends_with_finite_non_negative_factors_on_any_matrix(update, diverge
         after = float(divergence.total(X, factors))
         assert after <= before * (1 + 1e-12) + slack
         before = after
-
-
-# Rules ----------------------------------------------------------------------------------------------------------------
-
-
-class Clock:
-    """Half a second later at each look."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 0.5
-        return self.now
-
-
-def never(iteration: int, factors: Factorization) -> bool:
-    return False
-
-
-def hals_stream(X: Matrix) -> Iterator[Factorization]:
-    return Solver(HALS()).iterates(X, start_of(X))
-
-
-@pytest.mark.parametrize("most", [1, 7])
-def test_iterations_stops_after_so_many(most):
-    X = as_matrix(data())
-    solution = run(hals_stream(X), {"never": never, "iterations": iterations(most)})
-    assert (solution.n_iter, solution.reason) == (most, "iterations")
-    assert gap(solution.factors, iterate(HALS(), X, start_of(X), most)) == 0
-
-
-def test_seconds_stops_when_the_clock_says_so_counted_from_the_making_of_the_rule():
-    clock = Clock()
-    rules = {"seconds": seconds(2.0, clock), "iterations": iterations(100)}
-    solution = run(hals_stream(as_matrix(data())), rules)
-    assert (solution.n_iter, solution.reason) == (4, "seconds")
-    assert clock.now == 2.5
-
-
-def test_the_first_rule_that_says_so_is_the_reason():
-    X = as_matrix(data())
-    both = {"a": iterations(3), "b": iterations(3)}
-    assert run(hals_stream(X), both).reason == "a"
-    assert run(hals_stream(X), dict(reversed(both.items()))).reason == "b"
-
-
-@pytest.mark.parametrize("every", [1, 5])
-def test_relative_decrease_stops_at_the_first_look_with_little_progress(every):
-    X, tol = as_matrix(data()), 1e-4
-    rules = {"relative_decrease": relative_decrease(X, Frobenius(), tol, every), "iterations": iterations(10_000)}
-    solution = run(hals_stream(X), rules)
-    values = [float(Frobenius().total(X, factors)) for factors in islice(hals_stream(X), solution.n_iter)]
-    progress = [(old - new) / new for old, new in pairwise(values[every - 1 :: every])]
-    assert solution.reason == "relative_decrease"
-    assert solution.n_iter % every == 0
-    assert solution.n_iter > 2 * every
-    assert progress[-1] <= tol * every
-    assert all(step > tol * every for step in progress[:-1])
-
-
-def test_relative_decrease_stops_where_nothing_is_left_to_lower():
-    X = as_matrix(torch.zeros(4, 3, dtype=torch.float64))
-    stream = Solver(HALS()).iterates(X, Factorization(uniform(4, 2), uniform(2, 3)))
-    rules = {"relative_decrease": relative_decrease(X, Frobenius(), 0.0, 1), "iterations": iterations(9)}
-    assert run(stream, rules).reason == "relative_decrease"
-
-
-@pytest.mark.parametrize("every", [1, 5])
-def test_stationary_stops_at_the_first_look_with_a_small_residual(every):
-    X, tol = as_matrix(data()), 1e-2
-    rules = {"stationary": stationary(X, Frobenius(), tol, every), "iterations": iterations(10_000)}
-    solution = run(hals_stream(X), rules)
-    residuals = [kkt_residual(X, factors, Frobenius()) for factors in islice(hals_stream(X), solution.n_iter)]
-    looks = residuals[every - 1 :: every]
-    assert solution.reason == "stationary"
-    assert solution.n_iter % every == 0
-    assert looks[-1] <= tol
-    assert len(looks) > 2
-    assert all(residual > tol for residual in looks[:-1])
-
-
-def test_a_rule_looks_on_its_schedule_alone():
-    X = as_matrix(data())
-    rules = {"stationary": stationary(X, Frobenius(), 1.0, 10), "iterations": iterations(100)}
-    assert run(hals_stream(X), rules).n_iter == 10
-    rules = {"relative_decrease": relative_decrease(X, Frobenius(), 1e9, 10), "iterations": iterations(100)}
-    assert run(hals_stream(X), rules).n_iter == 20
-
-
-def test_a_stream_that_ends_is_no_stream_of_iterates():
-    with pytest.raises(AssertionError, match="no end"):
-        run(islice(hals_stream(as_matrix(data())), 3), {"never": never})
 
 
 @pytest.mark.parametrize("update", [HALS(), LeastSquares()], ids=["extrapolated", "best kept"])

@@ -1,6 +1,6 @@
 """A whole iteration, H and W, in one call: for data so small that calls cost more than the arithmetic."""
 
-from typing import no_type_check
+from typing import Literal, no_type_check
 
 import numba
 import numpy as np
@@ -23,13 +23,20 @@ def takes_one_call(X: Matrix, n_components: int, *terms: Terms) -> bool:
 
 
 class Alternation:
-    """Steps on H, then on W, as HALS or as multiplicative steps of the Frobenius divergence."""
+    """Steps on H, then on W, of the Frobenius divergence: HALS `sweeps`, or it `multiplies`."""
 
     def __init__(
-        self, multiplies: bool, X: Matrix, on_H: Terms, on_W: Terms, repeats_H: int, repeats_W: int, progress: float
+        self,
+        step: Literal["sweeps", "multiplies"],
+        X: Matrix,
+        on_H: Terms,
+        on_W: Terms,
+        repeats_H: int,
+        repeats_W: int,
+        progress: float,
     ):
         self.X, self.Xt = X.values.contiguous().numpy(), X.T.values.contiguous().numpy()
-        self.multiplies = multiplies
+        self.multiplies = step == "multiplies"
         number = self.X.dtype.type
         square = number(progress) * number(progress)
         self.rules = [

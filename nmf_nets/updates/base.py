@@ -1,6 +1,7 @@
 """The interface of a half-step."""
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
@@ -13,8 +14,8 @@ from nmf_nets.shapes import Codes, Components
 class Update(ABC):
     """A step towards argmin_{H ≥ 0} D(X | H W); rows of H are independent of each other."""
 
-    whole: bool | None = None
-    """Whether whole iterations in one call (kernels.alternation) would multiply; None where there are none."""
+    in_one_call: Literal["sweeps", "multiplies"] | None = None
+    """What an iteration does that is one call (kernels.alternation); None where there is none."""
 
     descends: bool
     """Whether no step ever raises D; of the others a solver keeps the best iterate."""

@@ -1,18 +1,16 @@
 """Hierarchical alternating least squares: coordinate descent on the Gram matrices."""
 
 from nmf_nets.criterion import PLAIN, Terms
-from nmf_nets.divergences.base import Divergence
-from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import GramHalfStep
 from nmf_nets.half_steps.weighted_squares import WeightedSquares
 from nmf_nets.kernels.hals import hals_sweeps
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Components
-from nmf_nets.updates.base import Update
+from nmf_nets.updates.gram import GramUpdate
 
 
-class HALS(Update):
+class HALS(GramUpdate):
     """h_k ← [h_k + (B_k − H G_k) / G_kk]₊ for every k, B = X Wᵀ, G = W Wᵀ; monotone, and it revives zeros.
 
     With weights the same coordinate step on the entries that were observed.
@@ -20,11 +18,8 @@ class HALS(Update):
     Source: Cichocki & Phan (2009); Ho (2008) for weights.
     """
 
-    descends = True
-    whole = False
-
-    def lowers(self, divergence: Divergence) -> bool:
-        return isinstance(divergence, Frobenius)
+    in_one_call = "sweeps"
+    solve = staticmethod(hals_sweeps)
 
     def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
-        return GramHalfStep(hals_sweeps, X, W, terms) if X.weights is None else WeightedSquares(X, W, terms)
+        return GramHalfStep(self.solve, X, W, terms) if X.weights is None else WeightedSquares(X, W, terms)

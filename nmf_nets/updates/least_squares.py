@@ -3,17 +3,14 @@
 import torch
 
 from nmf_nets.criterion import PLAIN, Terms
-from nmf_nets.divergences.base import Divergence
-from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.half_steps.base import HalfStep
-from nmf_nets.half_steps.gram import gram_half_step
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Gram
-from nmf_nets.updates.base import Update
+from nmf_nets.updates.gram import GramUpdate
 
 
-class LeastSquares(Update):
+class LeastSquares(GramUpdate):
     """H = [B G⁺]₊, B = X Wᵀ, G = W Wᵀ. Not monotone, and it may cycle: a solver keeps the best iterate. Refuses
     weights, as imputing what is missing then need not come to an end.
 
@@ -22,16 +19,13 @@ class LeastSquares(Update):
 
     descends = False
 
-    def lowers(self, divergence: Divergence) -> bool:
-        return isinstance(divergence, Frobenius)
-
     def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
         if X.weights is not None:
             raise Refusal("least squares, cut at zero, takes no weights; use hals or pivoting, which do.")
-        return gram_half_step(_truncated, X, W, terms)
+        return super().on(X, W, terms)
 
-
-def _truncated(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
-    """The pseudo-inverse in float64; what of G is rounding of its dtype counts as zero."""
-    inverse = torch.linalg.pinv(G.double(), hermitian=True, rtol=len(G) * torch.finfo(G.dtype).eps)
-    return (B.double() @ inverse).clamp(min=0).to(B.dtype)
+    @staticmethod
+    def solve(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
+        """The pseudo-inverse in float64; what of G is rounding of its dtype counts as zero."""
+        inverse = torch.linalg.pinv(G.double(), hermitian=True, rtol=len(G) * torch.finfo(G.dtype).eps)
+        return (B.double() @ inverse).clamp(min=0).to(B.dtype)

@@ -27,7 +27,7 @@ class Multiplicative(Update):
 
     def __init__(self, divergence: Divergence):
         self.divergence = divergence
-        self.whole = True if isinstance(divergence, Frobenius) else None
+        self.in_one_call = "multiplies" if isinstance(divergence, Frobenius) else None
 
     def lowers(self, divergence: Divergence) -> bool:
         return divergence.beta == self.divergence.beta

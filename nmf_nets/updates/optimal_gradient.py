@@ -2,32 +2,9 @@
 
 import torch
 
-from nmf_nets.criterion import PLAIN, Terms
-from nmf_nets.divergences.base import Divergence
-from nmf_nets.divergences.frobenius import Frobenius
-from nmf_nets.half_steps.base import HalfStep
-from nmf_nets.half_steps.gram import gram_half_step
 from nmf_nets.kernels.curvature import curvature_bound, zero_where_nothing_pulls
-from nmf_nets.matrix import Matrix
-from nmf_nets.shapes import Codes, Components, Gram
-from nmf_nets.updates.base import Update
-
-
-class OptimalGradient(Update):
-    """h_new = [y − (y G − b) / λ]₊, y = h_new + (a − 1) / a_new (h_new − h), a_new = ½ (1 + √(1 + 4 a²)), λ ≥ λ_max(G).
-
-    A row whose step turns against its momentum starts anew. Steps on the way may raise D; a row that ends higher than
-    it began is left as it was. `repeats` in turn are not repeats at once, as momentum starts with each call.
-    Source: Guan, Tao, Luo & Yuan (2012); the restart is O'Donoghue & Candès' (2015).
-    """
-
-    descends = True
-
-    def lowers(self, divergence: Divergence) -> bool:
-        return isinstance(divergence, Frobenius)
-
-    def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
-        return gram_half_step(_steps, X, W, terms)
+from nmf_nets.shapes import Codes, Gram
+from nmf_nets.updates.gram import GramUpdate
 
 
 def _steps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
@@ -50,3 +27,14 @@ def _steps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
     d = H - start
     fell = ((start @ G - B) * d).sum(1, keepdim=True) + 0.5 * ((d @ G) * d).sum(1, keepdim=True) <= 0
     return torch.where(fell, H, start)
+
+
+class OptimalGradient(GramUpdate):
+    """h_new = [y − (y G − b) / λ]₊, y = h_new + (a − 1) / a_new (h_new − h), a_new = ½ (1 + √(1 + 4 a²)), λ ≥ λ_max(G).
+
+    A row whose step turns against its momentum starts anew. Steps on the way may raise D; a row that ends higher than
+    it began is left as it was. `repeats` in turn are not repeats at once, as momentum starts with each call.
+    Source: Guan, Tao, Luo & Yuan (2012); the restart is O'Donoghue & Candès' (2015).
+    """
+
+    solve = staticmethod(_steps)

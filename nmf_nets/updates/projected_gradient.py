@@ -2,34 +2,12 @@
 
 import torch
 
-from nmf_nets.criterion import PLAIN, Terms
-from nmf_nets.divergences.base import Divergence
-from nmf_nets.divergences.frobenius import Frobenius
-from nmf_nets.half_steps.base import HalfStep
-from nmf_nets.half_steps.gram import gram_half_step
 from nmf_nets.kernels.curvature import curvature_bound, zero_where_nothing_pulls
-from nmf_nets.matrix import Matrix
-from nmf_nets.shapes import Codes, Components, Gram, PerSample
-from nmf_nets.updates.base import Update
+from nmf_nets.shapes import Codes, Gram, PerSample
+from nmf_nets.updates.gram import GramUpdate
 
 STRICTNESS = 0.99
 """Of the decrease that the slope promises, what a step may miss: Lin's 1 − σ."""
-
-
-class ProjectedGradient(Update):
-    """h ← [h − α ∇]₊, ∇ = h G − b, with the longest α of tenfold, the last and the safe 1/λ that lowers D enough:
-    0.99 ⟨∇, d⟩ + ½ ⟨d G, d⟩ ≤ 0, d = h_new − h; each row has its own.
-
-    Source: Lin (2007).
-    """
-
-    descends = True
-
-    def lowers(self, divergence: Divergence) -> bool:
-        return isinstance(divergence, Frobenius)
-
-    def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
-        return gram_half_step(_steps, X, W, terms)
 
 
 def _steps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
@@ -58,3 +36,13 @@ def _moved(H: Codes, G: Gram, slope: Codes, alpha: PerSample) -> tuple[Codes, to
     d = (H - alpha[:, None] * slope).clamp(min=0) - H
     lower = STRICTNESS * (slope * d).sum(1) + 0.5 * ((d @ G) * d).sum(1) <= 0
     return d, lower & (d != 0).any(1)  # or the step length of a row at rest would grow for ever
+
+
+class ProjectedGradient(GramUpdate):
+    """h ← [h − α ∇]₊, ∇ = h G − b, with the longest α of tenfold, the last and the safe 1/λ that lowers D enough:
+    0.99 ⟨∇, d⟩ + ½ ⟨d G, d⟩ ≤ 0, d = h_new − h; each row has its own.
+
+    Source: Lin (2007).
+    """
+
+    solve = staticmethod(_steps)
