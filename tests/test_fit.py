@@ -342,9 +342,18 @@ def test_the_history_is_what_was_seen():
 
 @pytest.mark.process
 def test_ctrl_c_returns_the_best_so_far():
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    key = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+
+    def press_soon(moment, factors):
+        if moment.iteration == 10:  # all is compiled: the compiler may swallow an interrupt
+            key.start()
+
     X = load_digits().data
-    result = nmf_nets.factorize(X, 16, divergence="kullback_leibler", tol=0, max_iter=10**9)
+    try:
+        result = nmf_nets.factorize(X, 16, divergence="kullback_leibler", tol=0, max_iter=10**9, callback=press_soon)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.reason == "interrupted"
     assert result.divergence_value == pytest.approx(result.history[-1].loss, rel=0.05)
 
