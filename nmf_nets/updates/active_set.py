@@ -1,7 +1,7 @@
 """Alternating non-negative least squares by the active-set method."""
 
 from nmf_nets.kernels.active_set import active_set
-from nmf_nets.updates.gram import GramUpdate
+from nmf_nets.updates.base import GramUpdate
 
 
 class ActiveSet(GramUpdate):

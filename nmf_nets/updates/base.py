@@ -5,10 +5,12 @@ from typing import Literal
 
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
+from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.half_steps.base import HalfStep
+from nmf_nets.half_steps.gram import gram_half_step
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
-from nmf_nets.shapes import Codes, Components
+from nmf_nets.shapes import Codes, Components, Gram
 
 
 class Update(ABC):
@@ -38,3 +40,20 @@ class Update(ABC):
                 f"update {type(self).__name__} does not minimise divergence {type(divergence).__name__}; "
                 "choose update=multiplicative, which minimises any, or leave `update` to follow the divergence."
             )
+
+
+class GramUpdate(Update):
+    """Towards min_{H ≥ 0} ½ ⟨H G, H⟩ − ⟨B, H⟩, B = X Wᵀ, G = W Wᵀ; with weights, what was not observed is imputed."""
+
+    descends = True
+
+    def lowers(self, divergence: Divergence) -> bool:
+        return isinstance(divergence, Frobenius)
+
+    def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
+        return gram_half_step(self.solve, X, W, terms)
+
+    @staticmethod
+    @abstractmethod
+    def solve(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
+        """`repeats` steps from H at most; rows that move by at most `progress` times what their first did are left."""

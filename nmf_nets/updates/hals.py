@@ -7,7 +7,7 @@ from nmf_nets.half_steps.weighted_squares import WeightedSquares
 from nmf_nets.kernels.hals import hals_sweeps
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Components
-from nmf_nets.updates.gram import GramUpdate
+from nmf_nets.updates.base import GramUpdate
 
 
 class HALS(GramUpdate):

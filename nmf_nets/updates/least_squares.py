@@ -7,7 +7,7 @@ from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Gram
-from nmf_nets.updates.gram import GramUpdate
+from nmf_nets.updates.base import GramUpdate
 
 
 class LeastSquares(GramUpdate):

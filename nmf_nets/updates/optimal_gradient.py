@@ -4,7 +4,7 @@ import torch
 
 from nmf_nets.kernels.curvature import curvature_bound, zero_where_nothing_pulls
 from nmf_nets.shapes import Codes, Gram
-from nmf_nets.updates.gram import GramUpdate
+from nmf_nets.updates.base import GramUpdate
 
 
 def _steps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:

@@ -1,7 +1,7 @@
 """Alternating non-negative least squares by block principal pivoting."""
 
 from nmf_nets.kernels.pivoting import pivoted
-from nmf_nets.updates.gram import GramUpdate
+from nmf_nets.updates.base import GramUpdate
 
 
 class Pivoting(GramUpdate):

@@ -4,7 +4,7 @@ import torch
 
 from nmf_nets.kernels.curvature import curvature_bound, zero_where_nothing_pulls
 from nmf_nets.shapes import Codes, Gram, PerSample
-from nmf_nets.updates.gram import GramUpdate
+from nmf_nets.updates.base import GramUpdate
 
 STRICTNESS = 0.99
 """Of the decrease that the slope promises, what a step may miss: Lin's 1 − σ."""
