@@ -46,6 +46,10 @@ class Matrix(ABC):
         """X D, dense; differentiable in D."""
 
     @abstractmethod
+    def product_of(self, values: Tensor, D: Tensor) -> Tensor:
+        """V D, dense, of numbers V that lie where `values` are; differentiable in them, D is constant."""
+
+    @abstractmethod
     def sample(self, H: Tensor, W: Tensor) -> Tensor:
         """(H W) where `values` are, in O(r) work for each value."""
 
@@ -172,6 +176,9 @@ class DenseMatrix(Matrix):
     def __matmul__(self, D: Tensor) -> Tensor:
         return self.values @ D
 
+    def product_of(self, values: Tensor, D: Tensor) -> Tensor:
+        return values @ D.detach()
+
     def sample(self, H: Tensor, W: Tensor) -> Tensor:
         return H @ W
 
@@ -248,6 +255,9 @@ class SparseMatrix(Matrix):
             return _SparseProduct.apply(D, self)  # pyright: ignore[reportReturnType]
         return sparse_product(self.csr, D)
 
+    def product_of(self, values: Tensor, D: Tensor) -> Tensor:
+        return _ProductOfValues.apply(values, D.detach(), self)  # pyright: ignore[reportReturnType]
+
     def sample(self, H: Tensor, W: Tensor) -> Tensor:
         if self.device.type == "cuda" or torch.backends.mkl.is_available():
             return torch.sparse.sampled_addmm(self.csr, H.contiguous(), W.contiguous(), beta=0.0).values()
@@ -321,6 +331,19 @@ class _SparseProduct(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return sparse_product(ctx.X.T.csr, gradient), None
+
+
+class _ProductOfValues(torch.autograd.Function):
+    """V D, V in the pattern of X, with the backward pass on that pattern."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, D: Tensor, X: SparseMatrix) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.D, ctx.X = D, X
+        return sparse_product(X.with_values(values).csr, D)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return ctx.X.sample(gradient, ctx.D.T), None, None
 
 
 def csr_tensor(crow: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization
-from nmf_nets.matrix import Matrix
-from nmf_nets.shapes import Rows, Scalar
+from nmf_nets.matrix import DenseMatrix, Matrix
+from nmf_nets.shapes import Codes, Components, Rows, Scalar
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,15 @@ class Objective:
     divergence: Divergence
     rows: Rows | None = None
     """Where the batch stands in the training matrix; None for rows that do not."""
+    proposal: Codes | None = None
+    """The codes that the encoder learns by, where they are not H."""
+    distillation: float = 0.0
+    """Weight of Σ_k D(h_k w_k | p_k w_k), how far the proposal p is from H, component by component."""
+
+    @property
+    def learning(self) -> Codes:
+        """Codes with the graph of the encoder."""
+        return self.factors.H if self.proposal is None else self.proposal
 
     def value(self) -> Scalar:
         return self.divergence.total(self.X, self.factors.detach())
@@ -53,9 +62,19 @@ class Objective:
         split = self.divergence.split_gradient
         outputs = []
         with torch.no_grad():
-            if H.requires_grad:
-                outputs.append((H, *split(self.X, H, W)))
+            if self.learning.requires_grad:
+                outputs.append((self.learning, *self._learned(self.learning, W)))
             if W.requires_grad:
                 P, N = split(self.X.T, W.T, H.T)
                 outputs.append((W, P.T, N.T))
         return outputs
+
+    def _learned(self, proposal: Codes, W: Components) -> tuple[Codes, Codes]:
+        """P, N of what the encoder learns from."""
+        split, beta = self.divergence.split_gradient, self.divergence.beta
+        P, N = split(self.X, proposal, W)
+        if self.distillation:
+            size = W.pow(beta).sum(1).pow(1 / beta) if beta > 0 else torch.ones_like(W[:, 0])
+            pull = split(DenseMatrix(self.factors.H.detach() * size), proposal, torch.diag(size))
+            P, N = P + self.distillation * pull[0], N + self.distillation * pull[1]
+        return P, N

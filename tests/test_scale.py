@@ -13,7 +13,9 @@ from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.encoders.exact import Exact
 from nmf_nets.encoders.linear import Linear
+from nmf_nets.encoders.lista import LISTA
 from nmf_nets.encoders.mlp import MLP
+from nmf_nets.encoders.refined import Refined
 from nmf_nets.encoders.table import Table
 from nmf_nets.encoders.unrolled import Unrolled
 from nmf_nets.factorization import Factorization
@@ -32,6 +34,8 @@ ENCODERS = {
     "table": lambda start, divergence, update: Table(start, Projected()),
     "linear": lambda start, divergence, update: Linear(start, Projected()),
     "mlp": lambda start, divergence, update: MLP(start, divergence),
+    "lista": lambda start, divergence, update: LISTA(start, divergence, 2),
+    "refined": lambda start, divergence, update: Refined(start, lambda start: MLP(start, divergence), update),
     "unrolled": lambda start, divergence, update: Unrolled(start, update),
     "unrolled, cold": lambda start, divergence, update: Unrolled(start, update, warm=0),
     "exact": lambda start, divergence, update: Exact(start, update),

@@ -16,12 +16,20 @@ class Encoder(nn.Module, ABC):
     codes_unseen_rows = True
     """Whether rows that were not trained on have codes."""
 
+    distillation: float = 0.0
+    """Weight, in what it learns from, of the distance between the two codes of `learn`."""
+
     @abstractmethod
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
         """The codes of X on the components W.
 
         rows: where X stands in the training matrix; None for rows that were not trained on.
         """
+
+    def learn(self, X: Matrix, W: Components, rows: Rows | None = None) -> tuple[Codes, Codes]:
+        """The codes, and those that the encoder learns by: the same, unless it refines what it proposes."""
+        codes = self(X, W, rows)
+        return codes, codes
 
     @abstractmethod
     def refuse(self, divergence: Divergence) -> None:

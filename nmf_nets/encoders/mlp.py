@@ -1,13 +1,12 @@
 """An amortised encoder: one forward pass a row, with weights of any sign."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from nmf_nets.cold_start import damped_least_squares, lifted_codes
+from nmf_nets.cold_start import lifted_codes
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
@@ -15,60 +14,77 @@ from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Rows
 
+DAMPINGS = (1e-2, 1e-1, 1.0)
+"""Of least squares, relative to the diagonal of W Wᵀ."""
+
+LEAST = 1e-8
+"""Shares and ratios that the net sees are no further from 1 than this and its inverse."""
+
 
 class MLP(Encoder):
-    """Least-squares codes, corrected by a net f of the row x̃ = x / Σ_j x_j; scaling a row scales its code.
+    """A code that W gives at once, corrected by a net f of the row; scaling a row scales its code.
 
-        β = 2   h = [ x W⁺ + u f(x̃) ]₊       u = Σx / (√n_features ‖W‖)
-        else    h = c h₀ ∘ exp f(x̃)           h₀ the lifted least-squares code
+        β = 2   h = [ h₁ + u f(h₀/u, h₁/u, h₂/u) ]₊       h₀, h₁, h₂ = x Wᵀ (G + μ diag G)⁻¹ with μ = 0.01, 0.1, 1
+        else    h = c h₀ ∘ ρ ∘ exp f(log h₀, log ρ, x / Σx)       h₀ the lifted least-squares code, ρ = N / P there
 
-    with c = 1, but for KL such that Σ_j x̂_j = Σ_j x_j, which the best code has: then h is Σx times a softmax. The last
-    layer of f starts at zero: training starts from the least-squares codes, with no unit dead. W is not trained
-    through W⁺.
-    hidden: width of each hidden layer.
+    u is the size of x Wᵀ, c = 1, but for KL such that Σ_j x̂_j = Σ_j x_j, which the best code has: then h is Σx times a
+    softmax. For β = 2 the best code depends on x Wᵀ alone, so f need not see more. f is linear plus a perceptron, both
+    at zero at first: training starts from the code that W gives, with no unit dead. W is a constant here.
+    hidden: width of each hidden layer. What a layer sums is divided by the root of the number of its inputs, so one
+    learning rate serves all widths.
     """
 
     def __init__(self, start: Factorization, divergence: Divergence, hidden: Sequence[int] = (256,), seed: int = 0):
         super().__init__()
         self.divergence = divergence
+        r, (_, m) = start.n_components, start.W.shape
         generator = torch.Generator().manual_seed(seed)
-        sizes = [start.W.shape[1], *hidden]
-        like = {"device": start.W.device, "dtype": start.W.dtype}
-        self.layers = nn.ModuleList(nn.Linear(before, after, **like) for before, after in pairwise(sizes))
-        self.last = nn.Linear(sizes[-1], start.n_components, **like)
-        with torch.no_grad():
-            for layer in self._linear[:-1]:
-                noise = torch.randn(layer.out_features, layer.in_features, generator=generator, dtype=torch.float64)
-                layer.weight.copy_(noise * (2 / layer.in_features) ** 0.5)
-                layer.bias.zero_()
-            self.last.weight.zero_()
-            self.last.bias.zero_()
+        n_given = len(DAMPINGS) * r if divergence.beta == 2 else 2 * r
+        sizes = [n_given, *hidden]
 
-    @property
-    def _linear(self) -> list[nn.Linear]:
-        return [*cast(Iterable[nn.Linear], self.layers), self.last]
+        def layer(before: int, after: int, scale: float, bias: bool = True) -> nn.Linear:
+            made = nn.Linear(before, after, bias, device=start.W.device, dtype=start.W.dtype)
+            with torch.no_grad():
+                made.weight.copy_(scale * torch.randn(after, before, generator=generator, dtype=torch.float64))
+                if bias:
+                    made.bias.zero_()
+            return made
+
+        self.layers = nn.ModuleList(layer(before, after, 2**0.5) for before, after in pairwise(sizes))
+        self.last = layer(sizes[-1], r, 0.0)
+        self.skip = layer(n_given, r, 0.0, bias=False)
+        sees_row = divergence.beta != 2 and len(hidden) > 0
+        self.row = layer(m, sizes[1], 0.3 * 2**0.5, bias=False) if sees_row else None
 
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
         W = W.detach()
-        total = X @ W.new_ones(X.shape[1], 1)
-        correction = self._correction(X, total)
         if self.divergence.beta == 2:
-            omega = (W.square().sum() * X.shape[1]).sqrt()
-            h = damped_least_squares(X @ W.T, W @ W.T) + total / torch.where(omega > 0, omega, 1) * correction
-            return h.clamp(min=0)
-        if self.divergence.beta != 1:
-            return lifted_codes(X, W) * correction.exp()
-        s = W.sum(1)
-        share = (lifted_codes(X, W) * s).clamp(min=torch.finfo(W.dtype).tiny).log() + correction
-        return total * share.softmax(1) / torch.where(s > 0, s, 1)
+            given, unit, root = _damped_codes(X, W)
+            seen = torch.cat(given, 1) / torch.where(unit > 0, unit, 1)
+            return (given[1] + unit * self._correction(seen, X, W)).clamp(min=0) / root
+        total, s = X @ W.new_ones(X.shape[1], 1), W.sum(1)
+        s = torch.where(s > 0, s, 1)
+        with torch.no_grad():
+            h = lifted_codes(X, W)
+            P, N = self.divergence.split_gradient(X, h, W)
+            ratio = torch.where(P > 0, N / P, 1).clamp(LEAST, 1 / LEAST).log()
+            share = (h * s / torch.where(total > 0, total, 1)).clamp(min=LEAST).log()
+            given = torch.cat([share + torch.tensor(float(len(s))).log(), ratio], 1)
+        corrected = share + ratio + self._correction(given, X, W)
+        if self.divergence.beta == 1:
+            return total * corrected.softmax(1) / s
+        return total * corrected.exp() / s
 
-    def _correction(self, X: Matrix, total: torch.Tensor) -> torch.Tensor:
-        """f(x̃), whose first layer sees n_features x̃, with entries of about 1."""
-        first, *others = self._linear
-        z = (X @ first.weight.T) * torch.where(total > 0, X.shape[1] / total, 0) + first.bias
-        for layer in others:
-            z = layer(z.relu())
-        return z
+    def _correction(self, given: Tensor, X: Matrix, W: Components) -> Tensor:
+        """f, of numbers of about 1."""
+        z = given
+        for number, layer in enumerate(self.layers):
+            z = _scaled(layer, z)  # pyright: ignore[reportArgumentType]
+            if number == 0 and self.row is not None:
+                total = X @ W.new_ones(X.shape[1], 1)
+                z = z + (X @ self.row.weight.T) * torch.where(total > 0, X.shape[1] ** 0.5 / total, 0)
+            z = z.relu()
+        return _scaled(self.last, z) + _scaled(self.skip, given)
 
     def refuse(self, divergence: Divergence) -> None:
         if divergence.beta != self.divergence.beta:
@@ -76,3 +92,19 @@ class MLP(Encoder):
                 f"encoder=mlp was made for β = {self.divergence.beta:g}, but the divergence has β = {divergence.beta:g}"
                 "; make both from the same divergence."
             )
+
+
+def _scaled(layer: nn.Linear, z: Tensor) -> Tensor:
+    product = z @ layer.weight.T / layer.in_features**0.5
+    return product if layer.bias is None else product + layer.bias
+
+
+def _damped_codes(X: Matrix, W: Components) -> tuple[list[Codes], Tensor, Tensor]:
+    """h_μ ∘ √diag(G) of each damping, the root mean square of x Wᵀ / √diag(G) over components, and √diag(G)."""
+    B, G = X @ W.T, W @ W.T
+    root = torch.where(G.diagonal() > 0, G.diagonal(), 1).sqrt()
+    B, G = B / root, G / root / root[:, None]
+    one = torch.eye(len(G), dtype=G.dtype, device=G.device)
+    unit = B.square().mean(1, keepdim=True).sqrt()
+    codes = [torch.linalg.solve(G + damping * one, B.T).T for damping in DAMPINGS]
+    return codes, unit, root

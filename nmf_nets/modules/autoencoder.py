@@ -55,7 +55,9 @@ class NonNegativeAutoencoder(LightningModule):
         return self.factorize(X, rows)
 
     def objective(self, batch: Batch) -> Objective:
-        return Objective(batch.X, self(batch.X, batch.rows), self.divergence, batch.rows)
+        W = self.decoder.W
+        H, proposal = self.encoder.learn(batch.X, W, batch.rows)
+        return Objective(batch.X, Factorization(H, W), self.divergence, batch.rows, proposal, self.encoder.distillation)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         optimizer = self.optimizers()

@@ -1,7 +1,6 @@
 """A half-step on W from the codes of the batch."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 
@@ -9,16 +8,16 @@ from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.encoders.table import Table
 from nmf_nets.objective import Objective
-from nmf_nets.optimizers.base import EPS, parameter_groups
+from nmf_nets.optimizers.base import NetAdam
 from nmf_nets.updates.base import Update
 
 
-class Block(torch.optim.Adam):
+class Block(NetAdam):
     """W ← update(Xᵀ, Wᵀ, Hᵀ)ᵀ, `repeats` times; before it a half-step on the codes of a table, or Adam on what else the
     encoder learns. With a table or exact codes on full batches this is the classical solver.
 
-    W is fitted to the batch at hand alone, so use full batches, or batches that hold all there is to learn.
-    lr, net_lr: of Adam, as in ProjectedAdam.
+    W is fitted to the batch at hand alone: for batches that do not hold all there is to learn, Online.
+    lr, net_lr, decay: of NetAdam.
     Raises Refusal, at the first step, if the update does not lower the divergence of the objective.
     """
 
@@ -29,25 +28,22 @@ class Block(torch.optim.Adam):
         update: Update,
         repeats: int = 1,
         lr: float = 0.1,
-        net_lr: float = 3e-3,
+        net_lr: float = 1e-2,
+        decay: float = 400,
     ):
-        super().__init__(parameter_groups(encoder, decoder, lr, net_lr), eps=EPS)
+        super().__init__(encoder, decoder, lr, net_lr, decay)
         self._table = encoder.codes if isinstance(encoder, Table) else None
-        self._encoder, self._decoder, self._update, self._repeats = encoder, decoder, update, repeats
+        self._decoder, self._update, self._repeats = decoder, update, repeats
 
     def step(self, closure: Callable[[], Objective]) -> Objective:  # pyright: ignore[reportIncompatibleMethodOverride]
         with torch.enable_grad():
             objective = closure()
-            self._update.refuse(objective.divergence)
-            X, W = objective.X, objective.factors.W.detach()
-            H = objective.factors.H.detach()
-            if self._table is not None:
-                H = self._update(X, H, W, self._repeats)
-                self._table.assign_(H, objective.rows)
-            elif objective.factors.H.requires_grad:
-                self.zero_grad()
-                replace(objective, factors=replace(objective.factors, W=W)).backward()
-                super().step()
-                self._encoder.project_()
+        self._update.refuse(objective.divergence)
+        X, W, H = objective.X, objective.factors.W.detach(), objective.factors.H.detach()
+        if self._table is None:
+            self.learn(objective)
+        else:
+            H = self._update(X, H, W, self._repeats)
+            self._table.assign_(H, objective.rows)
         self._decoder.assign_(self._update(X.T, W.T, H.T, self._repeats).T)
         return objective

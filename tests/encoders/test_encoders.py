@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nmf_nets.as_matrix import as_matrix
-from nmf_nets.cold_start import least_squares_codes, lifted_codes
+from nmf_nets.cold_start import lifted_codes
 from nmf_nets.constraints.projected import Projected
 from nmf_nets.decoders.linear import Linear as LinearDecoder
 from nmf_nets.divergences.base import Divergence
@@ -22,7 +22,9 @@ from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.encoders.exact import Exact
 from nmf_nets.encoders.linear import Linear
+from nmf_nets.encoders.lista import LISTA
 from nmf_nets.encoders.mlp import MLP
+from nmf_nets.encoders.refined import Refined
 from nmf_nets.encoders.table import Table
 from nmf_nets.encoders.unrolled import Unrolled
 from nmf_nets.factorization import Factorization
@@ -46,14 +48,28 @@ def trained_mlp(start: Factorization, divergence: Divergence, hidden: tuple[int,
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for parameter in (mlp.last.weight, mlp.last.bias):
-            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+            parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
     return mlp
+
+
+def trained_lista(start: Factorization, divergence: Divergence, layers: int = 3) -> LISTA:
+    """Away from where it starts."""
+    lista = LISTA(start, divergence, layers)
+    generator = torch.Generator().manual_seed(6)
+    with torch.no_grad():
+        for parameter in lista.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    return lista
 
 
 MAKERS: dict[str, Callable[[Factorization, Divergence, Update], Encoder]] = {
     "table": lambda start, divergence, update: Table(start, Projected()),
     "linear": lambda start, divergence, update: Linear(start, Projected()),
     "mlp": lambda start, divergence, update: trained_mlp(start, divergence),
+    "lista": lambda start, divergence, update: trained_lista(start, divergence),
+    "refined-lista": lambda start, divergence, update: Refined(
+        start, lambda start: trained_lista(start, divergence), update, steps=2
+    ),
     "unrolled-0": lambda start, divergence, update: Unrolled(start, update, steps=20, warm=0),
     "unrolled-1": lambda start, divergence, update: Unrolled(start, update, steps=20, warm=1),
     "exact": lambda start, divergence, update: Exact(start, update),
@@ -250,16 +266,19 @@ def test_linear_codes_start_at_the_size_of_the_data():
 
 
 @pytest.mark.parametrize("hidden", [(), (7,), (7, 6, 5)], ids=str)
-def test_mlp_starts_from_least_squares_codes(hidden):
+def test_mlp_starts_from_codes_that_the_components_give(hidden):
     X = as_matrix(data())
     start = start_of(X)
-    cut = least_squares_codes(X @ start.W.T, start.W @ start.W.T)
-    assert (cut == 0).any()
-    assert gap(MLP(start, Frobenius(), hidden)(X, start.W), cut) < 1e-12
-    assert gap(MLP(start, KullbackLeibler(), hidden)(X, start.W), lifted_codes(X, start.W)) < 1e-12
+    W = start.W
+    G = W @ W.T
+    damped = (X @ W.T @ torch.linalg.inv(G + 0.1 * torch.diag(G.diagonal()))).clamp(min=0)
+    assert (damped == 0).any()
+    assert gap(MLP(start, Frobenius(), hidden)(X, W), damped) < 1e-12
+    step = Multiplicative(KullbackLeibler())(X, lifted_codes(X, W), W)
+    assert gap(MLP(start, KullbackLeibler(), hidden)(X, W), step) < 1e-6
 
 
-def test_mlp_corrects_its_start_without_a_unit_dead_and_without_a_gradient_through_the_least_squares():
+def test_mlp_corrects_its_start_without_a_unit_dead_and_without_a_gradient_to_the_components():
     X = as_matrix(data())
     start = start_of(X)
     for divergence in (Frobenius(), KullbackLeibler()):
@@ -278,6 +297,91 @@ def test_kullback_leibler_codes_of_the_mlp_keep_row_totals(kind):
     start = start_of(as_matrix(X))
     H = trained_mlp(start, KullbackLeibler())(kind(X), start.W)
     assert gap((H @ start.W).sum(1), X.sum(1)) < 1e-14
+
+
+# Learned steps --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [as_matrix, sparse], ids=["dense", "sparse"])
+@pytest.mark.parametrize("divergence", [Frobenius(), KullbackLeibler()])
+def test_the_gradient_of_lista_is_that_of_finite_differences(divergence, kind):
+    X = kind(data())
+    start = start_of(X)
+    lista = trained_lista(start, divergence)
+    direction = uniform(40, 5, seed=9)
+    parameters = list(lista.parameters())
+    gradients = torch.autograd.grad((lista(X, start.W) * direction).sum(), parameters)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        way = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+        values = []
+        for step in (1e-6, -1e-6):
+            with torch.no_grad():
+                parameter += step * way
+                values.append(float((lista(X, start.W) * direction).sum()))
+                parameter -= step * way
+        assert (values[0] - values[1]) / 2e-6 == pytest.approx(float((gradient * way).sum()), rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("divergence", [Frobenius(), KullbackLeibler()])
+def test_untrained_lista_comes_near_the_exact_codes(divergence):
+    X = as_matrix(data())
+    start = start_of(X)
+    update = HALS() if divergence.beta == 2 else ScalarNewton()
+    W = next(islice(Solver(update).iterates(X, start), 100, None)).W
+    best = float(divergence.total(X, Factorization(Exact(None, update)(X, W), W)))
+    gaps = [
+        float(divergence.total(X, Factorization(LISTA(start, divergence, layers)(X, W), W).detach())) / best - 1
+        for layers in (0, 5)
+    ]
+    assert gaps[0] > 2 * gaps[1] > 0
+    assert gaps[1] < 0.02
+
+
+@pytest.mark.parametrize("kind", [as_matrix, sparse], ids=["dense", "sparse"])
+def test_kullback_leibler_codes_of_lista_keep_row_totals(kind):
+    X = data()
+    start = start_of(as_matrix(X))
+    H = trained_lista(start, KullbackLeibler())(kind(X), start.W)
+    assert gap((H @ start.W).sum(1), X.sum(1)) < 1e-14
+
+
+def test_lista_refuses_other_divergences():
+    start = start_of(as_matrix(data()))
+    for made, asked in ((Frobenius(), KullbackLeibler()), (ItakuraSaito(), ItakuraSaito())):
+        with pytest.raises(Refusal, match="encoder=lista has layers for β = 1 and 2"):
+            LISTA(start, made).refuse(asked)
+
+
+@every_update
+def test_refined_codes_are_half_steps_from_what_is_proposed(update, divergence):
+    X = as_matrix(data())
+    start = start_of(X)
+    refined = Refined(start, lambda start: trained_mlp(start, divergence), update, steps=3)
+    H, proposal = refined.learn(X, start.W)
+    assert gap(H, update(X, proposal.detach(), start.W, 3)) == 0
+    assert gap(refined(X, start.W), H) == 0
+    assert proposal.requires_grad
+    assert not H.requires_grad
+    assert divergence.total(X, Factorization(H, start.W)) < divergence.total(
+        X, Factorization(proposal, start.W).detach()
+    )
+
+
+@every_update
+def test_what_a_refined_encoder_learns_from(update, divergence):
+    """The divergence at its proposals, and how far each component of them is from the refined one."""
+    X = as_matrix(data())
+    start = start_of(X)
+    refined = Refined(start, lambda start: trained_mlp(start, divergence), update, 2, distillation=0.7)
+    net = NonNegativeAutoencoder(refined, LinearDecoder(start, Projected()), divergence, Block)
+    objective = net.objective(Batch(X, ROWS))
+    parameter = refined.inner.last.weight
+    objective.backward()
+    H, W = objective.factors.H, start.W
+    _, proposal = refined.learn(X, W)
+    apart = sum(divergence(H[:, k, None] * W[k], proposal[:, k, None] * W[k]).sum() for k in range(5))
+    expected = torch.autograd.grad(divergence(X.values, proposal @ W).sum() + 0.7 * apart, parameter)[0]
+    assert gap(parameter.grad * divergence.unit(X), expected) < 1e-6
 
 
 # Exact ----------------------------------------------------------------------------------------------------------------

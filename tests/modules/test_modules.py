@@ -24,7 +24,9 @@ from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.encoders.exact import Exact
 from nmf_nets.encoders.linear import Linear
+from nmf_nets.encoders.lista import LISTA
 from nmf_nets.encoders.mlp import MLP
+from nmf_nets.encoders.refined import Refined
 from nmf_nets.encoders.table import Table
 from nmf_nets.encoders.unrolled import Unrolled
 from nmf_nets.factorization import Factorization
@@ -38,6 +40,7 @@ from nmf_nets.optimizers.adam import ProjectedAdam
 from nmf_nets.optimizers.base import MakeOptimizer
 from nmf_nets.optimizers.block import Block
 from nmf_nets.optimizers.multiplicative import Multiplicative
+from nmf_nets.optimizers.online import Online
 from nmf_nets.refusal import Refusal
 from nmf_nets.updates.base import Update
 from nmf_nets.updates.hals import HALS
@@ -141,6 +144,7 @@ OPTIMIZERS: dict[str, Callable[[Update], MakeOptimizer]] = {
     "adam": lambda update: partial(ProjectedAdam, lr=0.03, net_lr=3e-3),
     "multiplicative": lambda update: Multiplicative,
     "block": lambda update: partial(Block, update=update),
+    "online": lambda update: partial(Online, update=update),
 }
 
 
@@ -150,7 +154,7 @@ def trainer(**options: object) -> Trainer:
 
 
 @pytest.mark.parametrize("batch_size", [None, 16])
-@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
+@pytest.mark.parametrize("optimizer", ["adam", "multiplicative", "block"])
 @every_named
 def test_lightning_takes_the_steps_of_a_plain_loop(module, divergence, update, optimizer, batch_size):
     X = as_matrix(data())
@@ -195,7 +199,7 @@ class SaveAfter(Callback):
 
 
 @pytest.mark.parametrize(("batch_size", "steps"), [(16, 6), (16, 7), (None, 2)])
-@pytest.mark.parametrize("optimizer", ["adam", "block"])
+@pytest.mark.parametrize("optimizer", ["adam", "block", "online"])
 def test_lightning_resumed_from_any_step_changes_no_bit(optimizer, batch_size, steps, tmp_path):
     X, path = as_matrix(data()), tmp_path / "saved.ckpt"
     whole, resumed = (FrobeniusNMF(start_of(X), optimizer=OPTIMIZERS[optimizer](HALS())) for _ in range(2))
@@ -220,13 +224,23 @@ ENCODERS: dict[str, Callable[[Factorization, Divergence, Update, Constraint], En
     "table": lambda start, divergence, update, constraint: Table(start, constraint),
     "linear": lambda start, divergence, update, constraint: Linear(start, constraint),
     "mlp": lambda start, divergence, update, constraint: MLP(start, divergence, (8,)),
+    "lista": lambda start, divergence, update, constraint: LISTA(start, divergence, 2),
+    "refined": lambda start, divergence, update, constraint: Refined(
+        start, lambda start: MLP(start, divergence, (8,)), update
+    ),
     "unrolled": lambda start, divergence, update, constraint: Unrolled(start, update, steps=10),
     "exact": lambda start, divergence, update, constraint: Exact(start, update, most=100),
 }
+LATER = [*DIVERGENCES][1:]
 # (encoder, divergence, optimizer) -> a part of the sentence of refusal; all other combinations are allowed
 REFUSED = {
+    **{(*pair, "online"): "finds W from sums" for pair in product(ENCODERS, LATER)},
+    **{
+        (*pair, "multiplicative"): "needs non-negative weights"
+        for pair in product(("mlp", "refined", "lista"), DIVERGENCES)
+    },
+    **{("lista", *pair): "layers for β = 1 and 2" for pair in product(LATER[1:], OPTIMIZERS)},
     **{("exact", "itakura_saito", optimizer): "1 ≤ β ≤ 2" for optimizer in OPTIMIZERS},
-    **{("mlp", divergence, "multiplicative"): "needs non-negative weights" for divergence in DIVERGENCES},
 }
 
 
@@ -253,7 +267,7 @@ def test_every_combination_takes_a_step_or_is_refused(encoder, divergence, optim
     step.step(lambda: net.objective(Batch(X, ROWS)))
     for name, M in net.named_parameters():
         assert M.isfinite().all()
-        assert encoder == "mlp" or not torch.equal(M, before[name])
+        assert encoder in ("mlp", "refined", "lista") or not torch.equal(M, before[name])
     factors = net(X, ROWS).detach()
     for M in (factors.H, factors.W):
         assert M.isfinite().all()

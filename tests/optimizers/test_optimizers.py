@@ -22,18 +22,22 @@ from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.encoders.exact import Exact
 from nmf_nets.encoders.linear import Linear
+from nmf_nets.encoders.lista import LISTA
 from nmf_nets.encoders.mlp import MLP
+from nmf_nets.encoders.refined import Refined
 from nmf_nets.encoders.table import Table
 from nmf_nets.encoders.unrolled import Unrolled
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
 from nmf_nets.loader import Batch, ResidentLoader
 from nmf_nets.matrix import Matrix
+from nmf_nets.metrics.kkt_residual import kkt_residual
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.optimizers.adam import ProjectedAdam
 from nmf_nets.optimizers.base import MakeOptimizer
 from nmf_nets.optimizers.block import Block
 from nmf_nets.optimizers.multiplicative import Multiplicative
+from nmf_nets.optimizers.online import Online
 from nmf_nets.refusal import Refusal
 from nmf_nets.solver import Effort, Solver
 from nmf_nets.updates import multiplicative as update_room
@@ -50,6 +54,10 @@ ENCODERS: dict[str, Callable[[Factorization, Divergence, Constraint], Encoder]] 
     "table": lambda start, divergence, constraint: Table(start, constraint),
     "linear": lambda start, divergence, constraint: Linear(start, constraint),
     "mlp": lambda start, divergence, constraint: MLP(start, divergence, (16,)),
+    "lista": lambda start, divergence, constraint: LISTA(start, divergence, 2),
+    "refined": lambda start, divergence, constraint: Refined(
+        start, lambda start: LISTA(start, divergence, 2), UPDATES[divergence.beta], steps=2, distillation=0.1
+    ),
     "unrolled": lambda start, divergence, constraint: Unrolled(start, UPDATES[divergence.beta], steps=20),
     "exact": lambda start, divergence, constraint: Exact(start, UPDATES[divergence.beta]),
 }
@@ -59,7 +67,8 @@ OPTIMIZERS: dict[str, Callable[[Divergence], MakeOptimizer]] = {
     "block": lambda divergence: partial(Block, update=UPDATES[divergence.beta]),
 }
 PAIRS = [(encoder, optimizer) for encoder in ENCODERS for optimizer in OPTIMIZERS]
-PAIRS.remove(("mlp", "multiplicative"))  # weights of any sign
+for signed in ("mlp", "lista", "refined"):
+    PAIRS.remove((signed, "multiplicative"))
 every_pair = pytest.mark.parametrize(("encoder", "optimizer"), PAIRS)
 
 
@@ -342,3 +351,89 @@ def test_block_refuses_an_update_that_does_not_lower_the_divergence_before_it_ch
     with pytest.raises(Refusal, match=f"{type(update).__name__} does not minimise divergence"):
         train(net, step, ResidentLoader(X), range(1))
     assert all(torch.equal(M, before[name]) for name, M in net.state_dict().items())
+
+
+# Running sums ---------------------------------------------------------------------------------------------------------
+
+
+def online_net(X: Matrix, **given) -> tuple[NonNegativeAutoencoder, Online]:
+    start = start_of(X)
+    encoder = Unrolled(start, HALS(), steps=50, warm=0)
+    net = NonNegativeAutoencoder(
+        encoder, LinearDecoder(start, Projected()), Frobenius(), partial(Online, update=HALS(), **given)
+    )
+    step = net.configure_optimizers()
+    assert isinstance(step, Online)
+    return net, step
+
+
+def known_to(net: NonNegativeAutoencoder, step: Online) -> dict[str, Tensor]:
+    return step.state[next(net.decoder.parameters())]
+
+
+@every_kind
+def test_online_on_full_batches_is_block(kind):
+    X = matrix(data(), kind)
+    net, step = online_net(X, repeats=2)
+    other = NonNegativeAutoencoder(
+        Unrolled(start_of(X), HALS(), steps=50, warm=0),
+        LinearDecoder(start_of(X), Projected()),
+        Frobenius(),
+        partial(Block, update=HALS(), repeats=2),
+    )
+    train(net, step, ResidentLoader(X), range(20))
+    train(other, other.configure_optimizers(), ResidentLoader(X), range(20))
+    assert gap(net.decoder.W.detach(), other.decoder.W.detach()) < 1e-9
+
+
+@every_kind
+def test_online_sums_are_those_of_the_last_codes_of_all_rows(kind):
+    X = matrix(data(), kind)
+    net, step = online_net(X)
+    train(net, step, ResidentLoader(X, 16), range(3))
+    known = known_to(net, step)
+    H = known["codes"][:40]
+    assert gap(known["products"], X.T @ H) < 1e-12
+    assert gap(known["gram"], H.T @ H) < 1e-12
+    assert not known["codes"][40:].any()
+
+
+def test_online_batches_end_at_a_stationary_point_of_all_rows():
+    X = matrix(data(), "dense")
+    net, step = online_net(X)
+    train(net, step, ResidentLoader(X, 7), range(400))
+    assert kkt_residual(X, net.own_factors(X), Frobenius()) < 1e-3
+
+
+def test_a_stream_is_remembered_with_what_memory_leaves():
+    X = matrix(data(), "dense")
+    net, step = online_net(X, memory=0.5)
+    parts, sums = [], torch.zeros(5, 5, dtype=torch.float64)
+    for start in (0, 10, 20):
+        objective = step.step(lambda start=start: net.objective(Batch(X.span(start, start + 10), None)))  # pyright: ignore
+        parts.append(objective.factors.H)
+        sums = 0.5 * sums + parts[-1].T @ parts[-1]
+    assert gap(known_to(net, step)["gram"], sums) < 1e-12
+
+
+def test_online_refuses_an_update_that_needs_the_rows():
+    start = start_of(matrix(data(), "dense"))
+    with pytest.raises(Refusal, match="ScalarNewton needs the rows"):
+        Online(Table(start, Projected()), LinearDecoder(start, Projected()), ScalarNewton())
+
+
+def test_rates_decay():
+    X = matrix(data(), "dense")
+    start = start_of(X)
+    net = NonNegativeAutoencoder(
+        MLP(start, Frobenius()),
+        LinearDecoder(start, Projected()),
+        Frobenius(),
+        partial(Block, update=HALS(), net_lr=0.3, decay=2),
+    )
+    step = net.configure_optimizers()
+    seen = []
+    for _ in range(3):
+        step.step(partial(net.objective, Batch(X, torch.arange(40))))
+        seen.append(step.param_groups[-1]["lr"])
+    assert seen == pytest.approx([0.3, 0.2, 0.15])

@@ -1,0 +1,44 @@
+"""Any encoder, followed by half-steps."""
+
+from collections.abc import Callable
+
+import torch
+
+from nmf_nets.divergences.base import Divergence
+from nmf_nets.encoders.base import Encoder
+from nmf_nets.factorization import Factorization
+from nmf_nets.matrix import Matrix
+from nmf_nets.shapes import Codes, Components, Rows
+from nmf_nets.updates.base import Update
+
+
+class Refined(Encoder):
+    """The codes that `inner` proposes, after `steps` half-steps on the current W, in training and outside.
+
+    W is fitted to the refined codes, which are detached (Danskin); the inner encoder learns from the divergence at its
+    own, plus `distillation` times Σ_k D(h_k w_k | p_k w_k), how far its proposal p is from the refined code.
+    """
+
+    def __init__(
+        self,
+        start: Factorization,
+        inner: Callable[[Factorization], Encoder],
+        update: Update,
+        steps: int = 3,
+        distillation: float = 0.0,
+    ):
+        super().__init__()
+        self.inner, self.update, self.steps, self.distillation = inner(start), update, steps, distillation
+        self.codes_unseen_rows = self.inner.codes_unseen_rows
+
+    def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
+        return self.learn(X, W, rows)[0]
+
+    def learn(self, X: Matrix, W: Components, rows: Rows | None = None) -> tuple[Codes, Codes]:
+        proposal = self.inner(X, W, rows)
+        with torch.no_grad():
+            return self.update(X, proposal.detach(), W.detach(), self.steps), proposal
+
+    def refuse(self, divergence: Divergence) -> None:
+        self.update.refuse(divergence)
+        self.inner.refuse(divergence)
