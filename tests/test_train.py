@@ -18,6 +18,7 @@ KEYS = {
     "n_components",
     "seed",
     "divergence_value",
+    "refined_codes_value",
     "exact_codes_value",
     "classical_value",
     "sklearn_value",
@@ -46,7 +47,8 @@ def test_a_run_leaves_everything_and_says_where(train):
     assert str(run) in ran.out
     assert not list(run.rglob("*.unfinished"))
     assert "net, own codes" in ran.out
-    assert "scikit-learn cd" in ran.out
+    for who in ("net, refined codes", "net, exact codes", "HALS", "e-hals", "scikit-learn cd"):
+        assert who in ran.out
     environment = json.loads((run / "environment.json").read_text())
     assert environment["packages"]["torch"] == torch.__version__
     assert environment["threads"] == torch.get_num_threads()
@@ -84,14 +86,15 @@ def test_metrics_are_json_lines_on_a_growing_grid(train):
 
 
 @pytest.mark.parametrize("divergence", ["frobenius", "kullback_leibler"])
-@pytest.mark.parametrize("encoder", ["unrolled", "exact", "mlp", "linear", "table"])
+@pytest.mark.parametrize("encoder", ["unrolled", "exact", "mlp", "lista", "refined", "linear", "table"])
 def test_every_encoder_reports_its_gap(train, encoder, divergence):
     ran = train(f"encoder={encoder}", f"divergence={divergence}", "trainer.max_epochs=5")
     assert ran.code == 0, ran.err
     summary = summary_of(ran)
     assert (summary["encoder"], summary["divergence"]) == (encoder, divergence)
     assert np.isfinite(summary["gap"])
-    assert summary["exact_codes_value"] <= summary["divergence_value"] * (1 + 1e-6)
+    assert summary["exact_codes_value"] <= summary["refined_codes_value"] * (1 + 1e-6)
+    assert summary["refined_codes_value"] <= summary["divergence_value"] * (1 + 1e-6)
     assert (summary["heldout_value"] is None) == (encoder == "table")
     assert summary["heldout_exact_codes_value"] > 0
 
