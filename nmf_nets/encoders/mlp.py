@@ -61,7 +61,7 @@ class MLP(Encoder):
         if self.divergence.beta == 2:
             given, unit, root = _damped_codes(X, W)
             seen = torch.cat(given, 1) / torch.where(unit > 0, unit, 1)
-            return (given[1] + unit * self._correction(seen, X, W)).clamp(min=0) / root
+            return (given[1] + unit * self._correction(seen, X, unit)).clamp(min=0) / root
         total, s = X @ W.new_ones(X.shape[1], 1), W.sum(1)
         s = torch.where(s > 0, s, 1)
         with torch.no_grad():
@@ -70,18 +70,17 @@ class MLP(Encoder):
             ratio = torch.where(P > 0, N / P, 1).clamp(LEAST, 1 / LEAST).log()
             share = (h * s / torch.where(total > 0, total, 1)).clamp(min=LEAST).log()
             given = torch.cat([share + torch.tensor(float(len(s))).log(), ratio], 1)
-        corrected = share + ratio + self._correction(given, X, W)
+        corrected = share + ratio + self._correction(given, X, total)
         if self.divergence.beta == 1:
             return total * corrected.softmax(1) / s
         return total * corrected.exp() / s
 
-    def _correction(self, given: Tensor, X: Matrix, W: Components) -> Tensor:
+    def _correction(self, given: Tensor, X: Matrix, total: Tensor) -> Tensor:
         """f, of numbers of about 1."""
         z = given
         for number, layer in enumerate(self.layers):
             z = _scaled(layer, z)  # pyright: ignore[reportArgumentType]
             if number == 0 and self.row is not None:
-                total = X @ W.new_ones(X.shape[1], 1)
                 z = z + (X @ self.row.weight.T) * torch.where(total > 0, X.shape[1] ** 0.5 / total, 0)
             z = z.relu()
         return _scaled(self.last, z) + _scaled(self.skip, given)
