@@ -1,13 +1,13 @@
 """The one loop of the classical solvers, as a stream; stopping belongs to its consumer."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from nmf_nets.criterion import PLAIN, Terms
+from nmf_nets.effort import ONCE, Effort
+from nmf_nets.extrapolation import Extrapolation, beyond, either, on_host
 from nmf_nets.factorization import Factorization
 from nmf_nets.kernels.alternation import Alternation, takes_one_call
 from nmf_nets.matrix import Matrix
@@ -15,45 +15,11 @@ from nmf_nets.updates.base import Update
 
 
 @dataclass(frozen=True)
-class Effort:
-    """How often a half-step is repeated before the next product with X: `repeats` times at most, or where that is
-    None 1 + `alpha` ρ times, ρ being the cost of the products in steps; rows that move by at most `progress` times
-    what their first step did are left.
-
-    Source: Gillis & Glineur (2012), who stop all rows at once.
-    """
-
-    repeats: int | None = 1
-    alpha: float = 0.5
-    progress: float = 0.0
-
-    def most(self, X: Matrix, n_components: int) -> int:
-        if self.repeats is not None:
-            return self.repeats
-        n, m = X.shape
-        rho = 1 + (X.values.numel() + m * n_components) / (n * n_components + n)
-        return math.floor(1 + self.alpha * rho)
-
-
-@dataclass(frozen=True)
-class Extrapolation:
-    """Each half-step goes on from [M + b (M − M_before)]₊; b grows while D falls, and shrinks when it does not.
-
-    Source: Ang & Gillis (2019).
-    """
-
-    b: float = 0.5
-    shrink: float = 1.5
-    grow: float = 1.01
-    grow_most: float = 1.005
-
-
-@dataclass(frozen=True)
 class Solver:
     """Alternates half-steps on H and on W. What is not monotone yields the best pair so far."""
 
     update: Update
-    effort: Effort = Effort()
+    effort: Effort = ONCE
     extrapolation: Extrapolation | None = None
 
     def iterates(
@@ -115,46 +81,24 @@ def _extrapolated(steps: _Steps, start: Factorization, how: Extrapolation) -> It
     """Without a decision on the host where the data are on another device."""
     H, W = ahead_H, ahead_W = start.H, start.W
     best = start
+    momentum = how.begin(H.device)
+    least = momentum.value
     del start  # so much memory
-    numbers = torch.tensor([math.inf, math.inf, how.b, how.b, 1.0], dtype=torch.float64).to(H.device)
-    f, least, b, b_before, b_most = (_on_host(number) for number in numbers)
     while True:
         new_H = steps.step_H(ahead_H, ahead_W)
-        next_H = new_H if how.b == 0 else _beyond(H, new_H, b)
+        next_H = new_H if how.b == 0 else beyond(H, new_H, momentum.b)
         new_W = steps.step_W(next_H, ahead_W)
-        value = _on_host(steps.value(next_H, new_W))
+        value = on_host(steps.value(next_H, new_W))
 
         better = value < least
-        best = Factorization(_either(better, next_H, best.H), _either(better, new_W, best.W))
-        least = _either(better, value, least)
+        best = Factorization(either(better, next_H, best.H), either(better, new_W, best.W))
+        least = either(better, value, least)
         yield best
 
         if how.b == 0:
             H, W = ahead_H, ahead_W = new_H, new_W
             continue
-        next_W = _beyond(W, new_W, b)
-        rose = _either(value <= f, False, True)  # or is not a number
-        ahead_H, ahead_W = _either(rose, H, next_H), _either(rose, W, next_W)
-        H, W = _either(rose, H, new_H), _either(rose, W, new_W)
-        grown, most = _least(how.grow * b, b_most), _least(how.grow_most * b_most, 1.0)
-        b, b_before, b_most = _either(rose, b / how.shrink, grown), b, _either(rose, b_before, most)
-        f = value
-
-
-def _beyond(before: Tensor, after: Tensor, b: Tensor | float) -> Tensor:
-    """[after + b (after − before)]₊."""
-    weight = 1 + b
-    return torch.lerp(before, after, weight.to(after.dtype) if isinstance(weight, Tensor) else weight).clamp_(min=0)
-
-
-def _on_host(value: Tensor) -> Tensor | float:
-    """A number, unless that would make the host wait for the device."""
-    return float(value) if value.device.type == "cpu" else value
-
-
-def _either(condition, one, other):  # type: ignore[no-untyped-def]
-    return torch.where(condition, one, other) if isinstance(condition, Tensor) else one if condition else other
-
-
-def _least(one, other):  # type: ignore[no-untyped-def]
-    return _either(one < other, one, other)
+        next_W = beyond(W, new_W, momentum.b)
+        rose, momentum = how.judge(value, momentum)
+        ahead_H, ahead_W = either(rose, H, next_H), either(rose, W, next_W)
+        H, W = either(rose, H, new_H), either(rose, W, new_W)

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
+from nmf_nets.effort import Effort
+from nmf_nets.extrapolation import Extrapolation
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
-from nmf_nets.solver import Effort, Extrapolation, Solver
+from nmf_nets.solver import Solver
 from nmf_nets.updates.active_set import ActiveSet
 from nmf_nets.updates.hals import HALS
 from nmf_nets.updates.least_squares import LeastSquares
@@ -29,9 +31,9 @@ SOLVERS: dict[str, Callable[[Divergence], Solver]] = {
     "anls-nenmf": lambda divergence: Solver(OptimalGradient(), INEXACT),
     "hals": lambda divergence: Solver(HALS()),
     "a-hals": lambda divergence: Solver(HALS(), Effort(repeats=None, alpha=0.5, progress=0.1)),
-    "e-hals": lambda divergence: Solver(HALS(), Effort(repeats=None, alpha=0.5, progress=0.3), Extrapolation()),
+    "e-hals": lambda divergence: Solver(HALS(), HALS.effort, HALS.extrapolation),
     "newton": lambda divergence: Solver(ScalarNewton()),
-    "e-newton": lambda divergence: Solver(ScalarNewton(), Effort(), Extrapolation(b=0.7)),
+    "e-newton": lambda divergence: Solver(ScalarNewton(), ScalarNewton.effort, ScalarNewton.extrapolation),
     "ccd": lambda divergence: Solver(ScalarNewton(damped=False), Effort(), Extrapolation()),
 }
 

@@ -17,9 +17,11 @@ from sklearn.decomposition import non_negative_factorization
 import nmf_nets
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.divergences.beta import beta_divergence
+from nmf_nets.effort import Effort
+from nmf_nets.extrapolation import Extrapolation
 from nmf_nets.factorization import Factorization
 from nmf_nets.refusal import Refusal
-from nmf_nets.solver import Effort, Extrapolation, Solver
+from nmf_nets.solver import Solver
 from nmf_nets.solvers import SOLVERS, fastest, named
 from nmf_nets.updates.hals import HALS
 

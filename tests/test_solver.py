@@ -16,10 +16,12 @@ from nmf_nets.divergences.beta import Beta
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.divergences.itakura_saito import ItakuraSaito
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
+from nmf_nets.effort import Effort
+from nmf_nets.extrapolation import Extrapolation
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
 from nmf_nets.matrix import Matrix
-from nmf_nets.solver import Effort, Extrapolation, Solver
+from nmf_nets.solver import Solver
 from nmf_nets.updates.base import Update
 from nmf_nets.updates.hals import HALS
 from nmf_nets.updates.least_squares import LeastSquares
@@ -188,7 +190,8 @@ def test_what_decides_on_the_device_decides_like_the_host(update, monkeypatch):
     X = as_matrix(data())
     solver = Solver(update, Effort(2), Extrapolation() if update.descends else None)
     on_host = list(islice(solver.iterates(X, start_of(X)), 30))
-    monkeypatch.setattr("nmf_nets.solver._on_host", lambda value: value)
+    for module in ("solver", "extrapolation"):
+        monkeypatch.setattr(f"nmf_nets.{module}.on_host", lambda value: value)
     on_device = list(islice(solver.iterates(X, start_of(X)), 30))
     for one, other in zip(on_host, on_device, strict=True):
         assert gap(one, other) < 1e-9

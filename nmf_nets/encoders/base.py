@@ -19,6 +19,15 @@ class Encoder(nn.Module, ABC):
     distillation: float = 0.0
     """Weight, in what it learns from, of the distance between the two codes of `learn`."""
 
+    kept: Codes | None
+    """The codes of all training rows that the next ones go on from, for encoders that keep any; those of a table are
+    its codes themselves, and do not count.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kept", None)
+
     @abstractmethod
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
         """The codes of X on the components W.
@@ -34,6 +43,9 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def refuse(self, divergence: Divergence) -> None:
         """Raises Refusal for a divergence that this encoder cannot serve."""
+
+    def keep_(self, H: Codes, rows: Rows | None) -> None:
+        """Puts these in the place of the codes that it keeps of the rows, if any."""
 
     def project_(self) -> None:
         """What has to be done to the weights after a gradient step: each non-negative weight's own projection."""

@@ -29,5 +29,8 @@ class Table(Encoder):
             )
         return self.codes.rows(rows)
 
+    def keep_(self, H: Codes, rows: Rows | None) -> None:
+        self.codes.assign_(H, rows)
+
     def refuse(self, divergence: Divergence) -> None:
         pass

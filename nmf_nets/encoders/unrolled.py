@@ -14,25 +14,35 @@ class Unrolled(Encoder):
     """From least-squares codes, at most `steps` half-steps on the current W, until a step moves the row by less than
     `progress` of the first; the limit is the exact code.
 
-    warm: in training, rows that are known go on from their last code by so many half-steps instead (1 gives the
-    iterates of the classical solver); 0 makes every code from x and W alone. Outside training there is no memory.
+    warm: in training, rows that are known go on from the code that is kept of them, by so many half-steps instead, or
+    where that is None by the update's own effort, as the classical solver does; 0 keeps no codes, and makes all from x
+    and W alone, as outside training.
     Codes are detached: at the optimum the gradient of D with respect to W is exact with H held constant (Danskin).
     """
 
-    last: torch.Tensor
-
-    def __init__(self, start: Factorization, update: Update, steps: int = 300, progress: float = 1e-5, warm: int = 1):
+    def __init__(
+        self,
+        start: Factorization,
+        update: Update,
+        steps: int = 300,
+        progress: float = 1e-5,
+        warm: int | None = None,
+    ):
         super().__init__()
-        self.update, self.steps, self.progress, self.warm = update, steps, progress, warm
-        self.register_buffer("last", start.H.clone() if warm else None)
+        self.update, self.steps, self.progress, self.warm = update, steps, progress, update.effort_of(warm)
+        self.kept = None if warm == 0 else start.H.clone()
 
     @torch.no_grad()
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
-        if not (self.training and self.warm and rows is not None):
+        if not self.training or self.kept is None or rows is None:
             return self.update(X, None, W, self.steps, self.progress)
-        H = self.update(X, self.last[rows], W, self.warm)
-        self.last[rows] = H
+        H = self.update(X, self.kept[rows], W, self.warm.most(X, len(W)), self.warm.progress)
+        self.keep_(H, rows)
         return H
+
+    def keep_(self, H: Codes, rows: Rows | None) -> None:
+        if self.kept is not None and rows is not None:
+            self.kept[rows] = H
 
     def refuse(self, divergence: Divergence) -> None:
         self.update.refuse(divergence)

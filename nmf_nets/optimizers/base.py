@@ -37,7 +37,12 @@ class NetAdam(torch.optim.Adam):
         super().__init__(parameter_groups(encoder, decoder, lr, net_lr), eps=EPS)
         for group in self.param_groups:
             group["first_lr"], group["steps"] = group["lr"], 0
-        self._encoder, self._decay = encoder, decay
+        self._encoder, self._decoder, self._decay = encoder, decoder, decay
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What a step remembers for the next one; saved with the state of Adam, which asks for a `step` in all."""
+        return self.state.setdefault(next(self._decoder.parameters()), {"step": torch.zeros(())})
 
     def learn(self, objective: Objective) -> None:
         """One step on the encoder, W held."""

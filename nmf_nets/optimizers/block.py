@@ -7,15 +7,22 @@ import torch
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.encoders.table import Table
+from nmf_nets.extrapolation import Extrapolation, Momentum, beyond, either, on_host
+from nmf_nets.half_steps.base import HalfStep
+from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
 from nmf_nets.optimizers.base import NetAdam
+from nmf_nets.shapes import Codes, Components, Rows
 from nmf_nets.updates.base import Update
 
 
 class Block(NetAdam):
-    """W ← update(Xᵀ, Wᵀ, Hᵀ)ᵀ, `repeats` times; before it a half-step on the codes of a table, or Adam on what else the
-    encoder learns. With a table or exact codes on full batches this is the classical solver.
+    """W ← update(Xᵀ, Wᵀ, Hᵀ)ᵀ, `repeats` times or by the update's own effort; before it a half-step on the codes of a
+    table, or Adam on what else the encoder learns. With a table or exact codes on full batches this is the classical
+    solver.
 
+    extrapolate: where the encoder keeps the codes of all rows of the batch, and the update has an extrapolation, both
+    half-steps go on beyond where they came, as in the fastest solver; D may rise on the way then.
     W is fitted to the batch at hand alone: for batches that do not hold all there is to learn, Online.
     lr, net_lr, decay: of NetAdam.
     Raises Refusal, at the first step, if the update does not lower the divergence of the objective.
@@ -26,24 +33,50 @@ class Block(NetAdam):
         encoder: Encoder,
         decoder: Decoder,
         update: Update,
-        repeats: int = 1,
+        repeats: int | None = None,
+        extrapolate: bool = True,
         lr: float = 0.1,
         net_lr: float = 1e-2,
         decay: float = 400,
     ):
         super().__init__(encoder, decoder, lr, net_lr, decay)
-        self._table = encoder.codes if isinstance(encoder, Table) else None
-        self._decoder, self._update, self._repeats = decoder, update, repeats
+        self._update, self._effort = update, update.effort_of(repeats)
+        self._extrapolation = update.extrapolation if extrapolate and encoder.kept is not None else None
+        if self._extrapolation is not None and encoder.kept is not None:
+            self.known["codes"] = encoder.kept.clone()
 
     def step(self, closure: Callable[[], Objective]) -> Objective:  # pyright: ignore[reportIncompatibleMethodOverride]
         with torch.enable_grad():
             objective = closure()
         self._update.refuse(objective.divergence)
         X, W, H = objective.X, objective.factors.W.detach(), objective.factors.H.detach()
-        if self._table is None:
-            self.learn(objective)
+        if isinstance(self._encoder, Table):
+            H = self._update(X, H, W, self._effort.most(X, len(W)), self._effort.progress)
+        self.learn(objective)
+        rows = objective.rows
+        if self._extrapolation is not None and rows is not None and len(rows) == len(self.known["codes"]):
+            self._go_beyond(self._extrapolation, X, H, W, rows)
         else:
-            H = self._update(X, H, W, self._repeats)
-            self._table.assign_(H, objective.rows)
-        self._decoder.assign_(self._update(X.T, W.T, H.T, self._repeats).T)
+            self._encoder.keep_(H, rows)
+            self._decoder.assign_(self._fitted(X, H, W)[0])
         return objective
+
+    def _fitted(self, X: Matrix, H: Codes, W: Components) -> tuple[Components, HalfStep]:
+        step = self._update.on(X.T, H.T)
+        return step.codes(W.T, self._effort.most(X.T, len(W)), self._effort.progress).T, step
+
+    def _go_beyond(self, how: Extrapolation, X: Matrix, H: Codes, W: Components, rows: Rows) -> None:
+        """H and W come from where the last step went beyond; `known` holds what they were before that."""
+        known = self.known
+        momentum = Momentum(*known["momentum"]) if "momentum" in known else how.begin(H.device)
+        H_before, W_before = known["codes"][rows], known.get("components", W)
+        ahead_H = beyond(H_before, H, momentum.b)
+        new_W, step = self._fitted(X, ahead_H, W)
+        ahead_W = beyond(W_before, new_W, momentum.b)
+        rose, after = how.judge(on_host(step.value(new_W.T)), momentum)
+        H, ahead_H = either(rose, H_before, H), either(rose, H_before, ahead_H)
+        W, ahead_W = either(rose, W_before, new_W), either(rose, W_before, ahead_W)
+        known["momentum"], known["components"] = tuple(after), W
+        known["codes"][rows] = H
+        self._encoder.keep_(ahead_H, rows)
+        self._decoder.assign_(ahead_W)

@@ -42,7 +42,7 @@ class Online(NetAdam):
                 "optimizer=online finds W from sums over rows, as the Frobenius divergence allows, but "
                 f"{type(update).__name__} needs the rows; use optimizer=block on full batches."
             )
-        self._decoder, self._update, self._repeats, self._memory = decoder, update, repeats, memory
+        self._update, self._repeats, self._memory = update, repeats, memory
 
     def step(self, closure: Callable[[], Objective]) -> Objective:  # pyright: ignore[reportIncompatibleMethodOverride]
         with torch.enable_grad():
@@ -50,10 +50,10 @@ class Online(NetAdam):
         self._update.refuse(objective.divergence)
         self.learn(objective)
         X, W, H = objective.X, objective.factors.W.detach(), objective.factors.H.detach()
-        known = self.state.setdefault(next(iter(self._decoder.parameters())), {})
-        if not known:
+        known = self.known
+        if "products" not in known:
             known["products"], known["gram"] = torch.zeros_like(W.T), W.new_zeros(len(W), len(W))
-            known["codes"], known["step"] = W.new_zeros(0, len(W)), W.new_zeros(())  # Adam asks for a step
+            known["codes"] = W.new_zeros(0, len(W))
         if objective.rows is None:
             for name, part in (("products", X.T @ H), ("gram", H.T @ H)):
                 known[name].mul_(self._memory).add_(part)

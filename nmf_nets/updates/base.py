@@ -6,6 +6,8 @@ from typing import Literal
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
+from nmf_nets.effort import ONCE, Effort
+from nmf_nets.extrapolation import Extrapolation
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import gram_half_step
 from nmf_nets.matrix import Matrix
@@ -22,6 +24,12 @@ class Update(ABC):
     descends: bool
     """Whether no step ever raises D; of the others a solver keeps the best iterate."""
 
+    effort = ONCE
+    """How often it is best repeated, by the measurements in docs/solvers.md."""
+
+    extrapolation: Extrapolation | None = None
+    """With which its alternation is fastest; None where it is best without."""
+
     @abstractmethod
     def lowers(self, divergence: Divergence) -> bool:
         """Whether this step is made for that divergence."""
@@ -32,6 +40,10 @@ class Update(ABC):
     def __call__(self, X: Matrix, H: Codes | None, W: Components, repeats: int = 1, progress: float = 0.0) -> Codes:
         """`on(X, W).codes(H, repeats, progress)`."""
         return self.on(X, W).codes(H, repeats, progress)
+
+    def effort_of(self, repeats: int | None) -> Effort:
+        """So many repeats, or where that is None its own effort."""
+        return self.effort if repeats is None else Effort(repeats)
 
     def refuse(self, divergence: Divergence) -> None:
         """Raises Refusal unless this step lowers that divergence."""

@@ -1,6 +1,8 @@
 """Hierarchical alternating least squares: coordinate descent on the Gram matrices."""
 
 from nmf_nets.criterion import PLAIN, Terms
+from nmf_nets.effort import Effort
+from nmf_nets.extrapolation import Extrapolation
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import GramHalfStep
 from nmf_nets.half_steps.weighted_squares import WeightedSquares
@@ -19,6 +21,8 @@ class HALS(GramUpdate):
     """
 
     in_one_call = "sweeps"
+    effort = Effort(repeats=None, alpha=0.5, progress=0.3)
+    extrapolation = Extrapolation()
     solve = staticmethod(hals_sweeps)
 
     def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:

@@ -6,6 +6,7 @@ from nmf_nets.cold_start import flat_codes, lifted_codes
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence, floor
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
+from nmf_nets.extrapolation import Extrapolation
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.kernels.entries import Sweeps, cross_entropy, newton_sweeps
 from nmf_nets.matrix import Matrix
@@ -20,6 +21,8 @@ class ScalarNewton(Update):
     Cold start: lifted least squares, flat codes with weights.
     Source: Hsieh & Dhillon (2011); Hien & Gillis (2021).
     """
+
+    extrapolation = Extrapolation(b=0.7)
 
     def __init__(self, damped: bool = True):
         self.damped = self.descends = damped

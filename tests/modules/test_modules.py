@@ -115,12 +115,12 @@ def test_forward_returns_codes_and_components(module, divergence, update, kind):
 def test_factorize_leaves_mode_memory_and_graph_alone(module, divergence, update):
     X = as_matrix(data())
     net = module(start_of(X))
-    before = net.encoder.last.clone()
+    before = net.encoder.kept.clone()
     for training in (True, False):
         net.train(training)
         factors = net.factorize(X, ROWS)
         assert net.training is net.encoder.training is training
-        assert torch.equal(net.encoder.last, before)
+        assert torch.equal(net.encoder.kept, before)
         assert not factors.W.requires_grad
         assert torch.equal(factors.H, net.eval()(X).H)
 

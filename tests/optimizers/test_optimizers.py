@@ -19,6 +19,7 @@ from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.divergences.itakura_saito import ItakuraSaito
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
+from nmf_nets.effort import Effort
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.encoders.exact import Exact
 from nmf_nets.encoders.linear import Linear
@@ -39,7 +40,7 @@ from nmf_nets.optimizers.block import Block
 from nmf_nets.optimizers.multiplicative import Multiplicative
 from nmf_nets.optimizers.online import Online
 from nmf_nets.refusal import Refusal
-from nmf_nets.solver import Effort, Solver
+from nmf_nets.solver import Solver
 from nmf_nets.updates import multiplicative as update_room
 from nmf_nets.updates.base import Update
 from nmf_nets.updates.hals import HALS
@@ -160,6 +161,21 @@ def test_a_table_with_block_steps_is_the_solver_of_that_update(divergence, repea
 
 
 @every_kind
+@pytest.mark.parametrize("divergence", [Frobenius(), KullbackLeibler()], ids=lambda part: type(part).__name__)
+def test_an_unrolled_encoder_with_block_steps_is_the_extrapolated_solver(divergence, kind):
+    X = matrix(data(), kind)
+    start, update = start_of(X), UPDATES[divergence.beta]
+    net, optimizer = make("unrolled", "block", divergence, start)
+    solver, best, matched = Solver(update, update.effort, update.extrapolation), None, 0
+    for factors in islice(solver.iterates(X, start), 40):
+        train(net, optimizer, ResidentLoader(X), range(1))
+        if factors is not best and (best is None or not torch.equal(factors.W, best.W)):
+            matched += factors_gap(Factorization(factors.H, optimizer.known["components"]), factors) < 1e-10
+            best = factors
+    assert matched > 20
+
+
+@every_kind
 def test_a_linear_encoder_with_a_multiplicative_step_is_a_step_of_convex_nmf(kind):
     X = data()
     start = start_of(as_matrix(X))
@@ -236,7 +252,7 @@ def test_training_on_data_times_c_gives_factors_times_the_root_of_c(encoder, opt
     for scale in (1.0, c):
         X = as_matrix((data() * scale).float())
         net, step = make(encoder, optimizer, divergence, start_of(X))
-        train(net, step, ResidentLoader(X), range(50))
+        train(net, step, ResidentLoader(X), range(20))
         factors = factors_of(net, X)
         trained.append(Factorization(factors.H / scale**0.5, factors.W / scale**0.5))
     assert factors_gap(*trained) < 1e-3
