@@ -10,10 +10,11 @@ from nmf_nets.shapes import Rows
 
 
 class Batch(NamedTuple):
-    """Some rows of the training matrix, and where they stand in it."""
+    """Some rows of the training matrix, where they stand in it, and how many there are in all."""
 
     X: Matrix
-    rows: Rows
+    rows: Rows | None
+    n_rows: int | None = None
 
 
 class EpochSampler:
@@ -54,7 +55,7 @@ class ResidentLoader:
         for i in range(start, len(self)):
             self._position = i + 1
             rows = order[i * self.batch_size : (i + 1) * self.batch_size]
-            yield Batch(self.X if len(self) == 1 else self.X.rows(rows), rows)
+            yield Batch(self.X if len(self) == 1 else self.X.rows(rows), rows, n)
         # Nothing may follow the last yield: Lightning never asks for more when the length is known.
 
     def state_dict(self) -> dict[str, int]:

@@ -69,6 +69,11 @@ class Matrix(ABC):
     def row_sum(self, values: Tensor) -> PerSample:
         """The sum over each row of numbers that lie where `values` are."""
 
+    @property
+    @abstractmethod
+    def row_lengths(self) -> Tensor:
+        """How many values each row has."""
+
     @abstractmethod
     def row_max(self, values: Tensor) -> PerSample:
         """The largest in each row of non-negative numbers that lie where `values` are; 0 for an empty row."""
@@ -194,6 +199,10 @@ class DenseMatrix(Matrix):
     def row_sum(self, values: Tensor) -> PerSample:
         return values.sum(1)
 
+    @property
+    def row_lengths(self) -> Tensor:
+        return torch.full(self.shape[:1], self.shape[1], device=self.device)
+
     def row_max(self, values: Tensor) -> PerSample:
         return values.amax(1)
 
@@ -276,6 +285,10 @@ class SparseMatrix(Matrix):
 
     def row_sum(self, values: Tensor) -> PerSample:
         return values.new_zeros(self.shape[0]).index_add_(0, self.row_of_value, values)
+
+    @property
+    def row_lengths(self) -> Tensor:
+        return self.csr.crow_indices().diff()
 
     def row_max(self, values: Tensor) -> PerSample:
         return values.new_zeros(self.shape[0]).scatter_reduce_(0, self.row_of_value, values, "amax")

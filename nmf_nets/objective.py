@@ -25,6 +25,8 @@ class Objective:
     divergence: Divergence
     rows: Rows | None = None
     """Where the batch stands in the training matrix; None for rows that do not."""
+    n_rows: int | None = None
+    """Of the training matrix."""
     proposal: Codes | None = None
     """The codes that the encoder learns by, where they are not H."""
     distillation: float = 0.0

@@ -25,7 +25,7 @@ LAYERS = [
     ],
     ["updates", "half_steps", "cold_start", "kernels", "weight", "data"],
     ["encoders", "decoders", "solver", "objective"],
-    ["optimizers", "solvers"],
+    ["optimizers", "running_sums", "solvers"],
     ["modules", "plots", "loggers", "run_directory", "fit"],
     ["callbacks", "benchmark"],
     ["verdict", "program"],
@@ -50,6 +50,7 @@ BESIDE = {
     ("matrix", "sparse_product"),
     ("as_matrix", "matrix"),
     ("extras", "refusal"),
+    ("optimizers", "running_sums"),
     ("benchmark", "program"),
 }
 

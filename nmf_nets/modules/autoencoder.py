@@ -57,7 +57,8 @@ class NonNegativeAutoencoder(LightningModule):
     def objective(self, batch: Batch) -> Objective:
         W = self.decoder.W
         H, proposal = self.encoder.learn(batch.X, W, batch.rows)
-        return Objective(batch.X, Factorization(H, W), self.divergence, batch.rows, proposal, self.encoder.distillation)
+        factors, distillation = Factorization(H, W), self.encoder.distillation
+        return Objective(batch.X, factors, self.divergence, batch.rows, batch.n_rows, proposal, distillation)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         optimizer = self.optimizers()

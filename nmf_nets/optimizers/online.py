@@ -3,25 +3,28 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.objective import Objective
 from nmf_nets.optimizers.base import NetAdam
 from nmf_nets.refusal import Refusal
-from nmf_nets.shapes import Rows
+from nmf_nets.running_sums.base import RunningSums
+from nmf_nets.running_sums.gram import GramSums
+from nmf_nets.running_sums.newton import NewtonSums
 from nmf_nets.updates.base import GramUpdate, Update
+from nmf_nets.updates.scalar_newton import ScalarNewton
 
 
 class Online(NetAdam):
-    """W ← the half-step on A = HᵀX and C = HᵀH of all rows, where those of the batch have just replaced their old part:
+    """W ← the minimum of a quadratic model of D that is a sum over rows, where those of the batch have just taken the
+    place of what was known of them: with mini-batches it comes to where full batches do. Before W, Adam on what the
+    encoder learns.
 
-        A ← A + (H_new − H_old)ᵀ X_batch        C ← C + H_newᵀ H_new − H_oldᵀ H_old
-
-    for the Frobenius divergence. Rows without a place in the training matrix, as of a stream, are added to what is
-    remembered of the others, times `memory`. On full batches it is Block. Before W, Adam on what the encoder learns.
-    Holds the codes of all rows, and a matrix of the size of W.
+    For the Frobenius divergence the model is D itself (GramSums), and on full batches this is Block; for
+    Kullback–Leibler it is Newton's (NewtonSums). Rows without a place in the training matrix, as of a stream, are added
+    to what is remembered of the others, times `memory`.
+    update: of the model by steps for the Frobenius divergence; `repeats` of them.
     lr, net_lr, decay: of NetAdam.
     """
 
@@ -30,45 +33,32 @@ class Online(NetAdam):
         encoder: Encoder,
         decoder: Decoder,
         update: Update,
-        repeats: int = 1,
+        repeats: int = 2,
         memory: float = 0.95,
         lr: float = 0.1,
         net_lr: float = 1e-2,
         decay: float = 400,
     ):
         super().__init__(encoder, decoder, lr, net_lr, decay)
-        if not isinstance(update, GramUpdate):
-            raise Refusal(
-                "optimizer=online finds W from sums over rows, as the Frobenius divergence allows, but "
-                f"{type(update).__name__} needs the rows; use optimizer=block on full batches."
-            )
-        self._update, self._repeats, self._memory = update, repeats, memory
+        self._update, self._sums = update, _sums(update, repeats, memory)
 
     def step(self, closure: Callable[[], Objective]) -> Objective:  # pyright: ignore[reportIncompatibleMethodOverride]
         with torch.enable_grad():
             objective = closure()
         self._update.refuse(objective.divergence)
+        if objective.X.weights is not None:
+            raise Refusal("optimizer=online has no sums for data with weights; use optimizer=block on full batches.")
         self.learn(objective)
-        X, W, H = objective.X, objective.factors.W.detach(), objective.factors.H.detach()
-        known = self.known
-        if "products" not in known:
-            known["products"], known["gram"] = torch.zeros_like(W.T), W.new_zeros(len(W), len(W))
-            known["codes"] = W.new_zeros(0, len(W))
-        if objective.rows is None:
-            for name, part in (("products", X.T @ H), ("gram", H.T @ H)):
-                known[name].mul_(self._memory).add_(part)
-        else:
-            known["codes"] = codes = _long_enough(known["codes"], objective.rows)
-            old = codes[objective.rows]
-            known["products"] += X.T @ (H - old)
-            known["gram"] += H.T @ H - old.T @ old
-            codes[objective.rows] = H
-        new = self._update.solve(W.T.contiguous(), known["products"], known["gram"], self._repeats, 0.0)
-        self._decoder.assign_(new.T)
+        self._decoder.assign_(self._sums.fitted(objective, self.known))
         return objective
 
 
-def _long_enough(codes: Tensor, rows: Rows) -> Tensor:
-    """Rows that never came have codes of zero."""
-    missing = int(rows.max()) + 1 - len(codes)
-    return codes if missing <= 0 else torch.cat([codes, codes.new_zeros(max(missing, len(codes)), codes.shape[1])])
+def _sums(update: Update, repeats: int, memory: float) -> RunningSums:
+    if isinstance(update, GramUpdate):
+        return GramSums(update, repeats, memory)
+    if isinstance(update, ScalarNewton):
+        return NewtonSums(repeats, memory)
+    raise Refusal(
+        "optimizer=online finds W from sums over rows, which there are for the updates of the Frobenius divergence and "
+        f"for ScalarNewton, but not for {type(update).__name__}; use optimizer=block on full batches."
+    )

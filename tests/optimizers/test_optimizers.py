@@ -372,12 +372,11 @@ def test_block_refuses_an_update_that_does_not_lower_the_divergence_before_it_ch
 # Running sums ---------------------------------------------------------------------------------------------------------
 
 
-def online_net(X: Matrix, **given) -> tuple[NonNegativeAutoencoder, Online]:
-    start = start_of(X)
-    encoder = Unrolled(start, HALS(), steps=50, warm=0)
-    net = NonNegativeAutoencoder(
-        encoder, LinearDecoder(start, Projected()), Frobenius(), partial(Online, update=HALS(), **given)
-    )
+def online_net(X: Matrix, update: Update = UPDATES[2.0], **given) -> tuple[NonNegativeAutoencoder, Online]:
+    start, divergence = start_of(X), Frobenius() if isinstance(update, HALS) else KullbackLeibler()
+    encoder = Unrolled(start, update, steps=50, warm=0)
+    decoder = LinearDecoder(start, Projected())
+    net = NonNegativeAutoencoder(encoder, decoder, divergence, partial(Online, update=update, **given))
     step = net.configure_optimizers()
     assert isinstance(step, Online)
     return net, step
@@ -414,11 +413,48 @@ def test_online_sums_are_those_of_the_last_codes_of_all_rows(kind):
     assert not known["codes"][40:].any()
 
 
-def test_online_batches_end_at_a_stationary_point_of_all_rows():
-    X = matrix(data(), "dense")
-    net, step = online_net(X)
+@every_kind
+@pytest.mark.parametrize("update", UPDATES.values(), ids=lambda part: type(part).__name__)
+def test_online_batches_end_at_a_stationary_point_of_all_rows(update, kind):
+    X = matrix(data(), kind)
+    net, step = online_net(X, update)
     train(net, step, ResidentLoader(X, 7), range(400))
-    assert kkt_residual(X, net.own_factors(X), Frobenius()) < 1e-3
+    assert kkt_residual(X, net.own_factors(X), net.divergence) < 1e-3
+
+
+@pytest.mark.parametrize("size", [40, 16])
+@every_kind
+def test_online_models_of_a_whole_pass_have_the_slope_and_the_curvature_of_the_divergence(kind, size):
+    X = matrix(data(), kind)
+    net, step = online_net(X, UPDATES[1.0], repeats=0)  # W stays, so that all rows are seen at the same W
+    train(net, step, ResidentLoader(X, size), range(2))
+    known, W, H = known_to(net, step), net.decoder.W.detach(), net.own_factors(X).H
+    Q, p, entries = known["sums"]
+    X_hat, dense = H @ W, X.dense()
+    assert gap(Q, torch.einsum("ij,ik,il->jkl", dense / X_hat**2, H, H)) < 1e-9
+    slope = torch.einsum("jkl,lj->jk", Q, W) - p + known["s"]
+    assert gap(slope, (H.T @ (1 - dense / X_hat)).T) < 1e-9
+    assert torch.equal(entries, (dense > 0).sum(0).double())
+    assert all(float(part.abs().max()) < 1e-9 for part in known["before"])
+
+
+def test_features_that_no_row_has_are_zero_after_a_pass_and_never_seen_before_it_are_left():
+    dense = data()
+    dense[:, 3] = 0
+    X = matrix(dense, "sparse")
+    net, step = online_net(X, UPDATES[1.0])
+    start = net.decoder.W.detach().clone()
+    train(net, step, ResidentLoader(X, 16), range(1))
+    assert torch.equal(net.decoder.W.detach()[:, 3], start[:, 3])
+    train(net, step, ResidentLoader(X, 16), range(1, 3))
+    assert not net.decoder.W.detach()[:, 3].any()
+
+
+def test_online_has_to_know_where_a_pass_ends():
+    X = matrix(data(), "sparse")
+    net, step = online_net(X, UPDATES[1.0])
+    with pytest.raises(Refusal, match="does not say how many there are"):
+        step.step(lambda: net.objective(Batch(X, torch.arange(40))))
 
 
 def test_a_stream_is_remembered_with_what_memory_leaves():
@@ -432,24 +468,29 @@ def test_a_stream_is_remembered_with_what_memory_leaves():
     assert gap(known_to(net, step)["gram"], sums) < 1e-12
 
 
-def test_online_refuses_an_update_that_needs_the_rows():
-    start = start_of(matrix(data(), "dense"))
-    with pytest.raises(Refusal, match="ScalarNewton needs the rows"):
-        Online(Table(start, Projected()), LinearDecoder(start, Projected()), ScalarNewton())
+@pytest.mark.parametrize("beta", [2.0, 1.0])
+def test_a_saved_online_run_goes_on_as_if_it_had_not_stopped(beta):
+    X = matrix(data(), "sparse")
+    net, step = online_net(X, UPDATES[beta])
+    train(net, step, ResidentLoader(X, 16), range(2))
+    other, again = online_net(X, UPDATES[beta])
+    saved = io.BytesIO()
+    torch.save({"net": net.state_dict(), "step": step.state_dict()}, saved)
+    saved.seek(0)
+    state = torch.load(saved, weights_only=True)
+    other.load_state_dict(state["net"])
+    again.load_state_dict(state["step"])
+    for each, optimizer in ((net, step), (other, again)):
+        train(each, optimizer, ResidentLoader(X, 16), range(2, 5))
+    assert torch.equal(net.decoder.W, other.decoder.W)
 
 
-def test_rates_decay():
+def test_online_refuses_an_update_without_sums_and_data_with_weights():
     X = matrix(data(), "dense")
     start = start_of(X)
-    net = NonNegativeAutoencoder(
-        MLP(start, Frobenius()),
-        LinearDecoder(start, Projected()),
-        Frobenius(),
-        partial(Block, update=HALS(), net_lr=0.3, decay=2),
-    )
-    step = net.configure_optimizers()
-    seen = []
-    for _ in range(3):
-        step.step(partial(net.objective, Batch(X, torch.arange(40))))
-        seen.append(step.param_groups[-1]["lr"])
-    assert seen == pytest.approx([0.3, 0.2, 0.15])
+    with pytest.raises(Refusal, match="not for Multiplicative"):
+        Online(Table(start, Projected()), LinearDecoder(start, Projected()), update_room.Multiplicative(Frobenius()))
+    net, step = online_net(X)
+    weighted = as_matrix(data(), weights=torch.ones(40, 30, dtype=torch.float64))
+    with pytest.raises(Refusal, match="weights"):
+        step.step(lambda: net.objective(Batch(weighted, torch.arange(40), 40)))

@@ -1,0 +1,1 @@
+"""What is remembered of the rows of earlier batches, and W from it."""

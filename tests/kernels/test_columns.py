@@ -1,0 +1,57 @@
+import pytest
+import scipy.sparse
+import torch
+from torch import Tensor
+
+from nmf_nets.as_matrix import as_matrix
+from nmf_nets.kernels.columns import Rows, Sums, fit_columns, fit_columns_torch
+
+
+def uniform(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def gap(actual: Tensor, expected: Tensor) -> float:
+    return float((actual - expected).abs().max() / expected.abs().max())
+
+
+def nothing(m: int, r: int) -> Sums:
+    return Sums(*(torch.zeros(shape, dtype=torch.float64) for shape in ((m, r, r), (m, r), (m,))))
+
+
+@pytest.mark.parametrize("repeats", [0, 1, 3])
+@pytest.mark.parametrize("all_columns", [False, True])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_compiled_columns_equal_their_torch_twin(sparse, all_columns, repeats):
+    n, m, r = 30, 90, 4
+    dense = uniform(n, r) @ uniform(r, m, seed=1) * (uniform(n, m, seed=2) > 0.6)
+    dense[:, 7] = 0
+    X = as_matrix(scipy.sparse.csr_array(dense.numpy()) if sparse else dense)
+    H, W = uniform(n, r, seed=3), uniform(r, m, seed=4)
+    H[2], W[1, 5] = 0, 0
+    found = []
+    for fit in (fit_columns, fit_columns_torch):
+        before, sums = nothing(m, r), nothing(m, r)
+        first, rows = fit(X, H, W, H.sum(0), None, before, sums, repeats, all_columns)
+        part = torch.arange(0, n, 3)
+        places = (rows.x_hat.view(n, m)[part]).reshape(-1) if not sparse else None
+        if places is None:
+            lengths = X.row_lengths
+            places = torch.cat([each for i, each in enumerate(rows.x_hat.split(lengths.tolist())) if i % 3 == 0])
+        new = uniform(len(part), r, seed=5)
+        after = nothing(m, r)
+        s = H.sum(0) - H[part].sum(0) + new.sum(0)
+        second, again = fit(X.rows(part), new, first, s, Rows(H[part], places), sums, after, repeats, all_columns)
+        positive = X.rows(part).values.reshape(-1) > 0
+        found.append([first, second, *sums, *after, again.x_hat.reshape(-1)[positive]])
+    for compiled, twin in zip(*found, strict=True):
+        assert gap(compiled, twin) < 1e-12
+
+
+def test_a_step_leaves_a_quarter_of_an_entry_at_least_and_columns_without_entries_as_they_are():
+    X = as_matrix(scipy.sparse.csr_array(torch.eye(3, dtype=torch.float64).numpy()[:, [0, 1]] * 1e-6))
+    H, W = torch.ones(3, 1, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64)
+    fitted, _ = fit_columns(
+        X.rows(torch.tensor([0])), H[:1], W, H[:1].sum(0), None, nothing(2, 1), nothing(2, 1), 1, True
+    )
+    assert fitted.tolist() == [[0.25, 1.0]]
