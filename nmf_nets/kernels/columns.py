@@ -87,13 +87,13 @@ def _fit(
         G, b = np.empty((r, r), W.dtype), np.empty(r, W.dtype)
         for block in range(thread, blocks, threads):
             for j in range(block * BLOCK, min(m, block * BLOCK + BLOCK)):
-                if not all_columns and crow[j] == crow[j + 1]:
-                    continue
+                met = all_columns
                 for e in range(crow[j], crow[j + 1]):
                     i, at = rows[e], place[e]
                     x = values[at]
                     if x == 0:
                         continue
+                    met = True
                     if seen:
                         _add(-x, old_H[i], max(old_x_hat[at], number(LEAST_RATIO) * x), Q_before[j], p_before[j])
                         entries_before[j] -= 1
@@ -103,6 +103,8 @@ def _fit(
                     x_hat[at] = reached
                     _add(x, H[i], max(reached, number(LEAST_RATIO) * x), Q[j], p[j])
                     entries[j] += 1
+                if not met:
+                    continue
                 rest = number(entries_before[j] > 0)  # or what rounding has left of them
                 for k in range(r):
                     b[k] = p[j, k] + rest * p_before[j, k] - s[k]
