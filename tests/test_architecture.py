@@ -11,8 +11,8 @@ PACKAGE = Path(nmf_nets.__file__).parent
 LAYERS = [
     ["refusal", "extras", "shapes", "part", "grid", "threads"],
     ["factorization", "matrix", "as_matrix", "sparse_product", "spectrum", "targets"],
-    ["divergences", "penalties", "constraints", "criterion", "inits", "metrics", "loader", "preprocessing"],
-    ["updates", "half_steps", "cold_start", "kernels", "weight", "data"],
+    ["divergences", "penalties", "constraints", "criterion", "inits", "metrics", "loader", "preprocessing", "heads"],
+    ["implicit", "updates", "half_steps", "cold_start", "kernels", "weight", "data"],
     ["encoders", "decoders", "solver", "objective"],
     ["optimizers", "solvers"],
     ["modules", "plots", "loggers", "run_directory", "fit"],
