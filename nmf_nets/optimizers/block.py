@@ -1,12 +1,14 @@
 """A half-step on W from the codes of the batch."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.encoders.table import Table
+from nmf_nets.heads.base import Head
 from nmf_nets.objective import Objective
 from nmf_nets.optimizers.base import NetAdam
 from nmf_nets.updates.base import Update
@@ -14,9 +16,9 @@ from nmf_nets.updates.base import Update
 
 class Block(NetAdam):
     """W ← update(Xᵀ, Wᵀ, Hᵀ)ᵀ, `repeats` times; before it a half-step on the codes of a table, or Adam on what else the
-    encoder learns. With a table or exact codes on full batches this is the classical solver.
+    encoder and a head learn. With a table or exact codes on full batches this is the classical solver.
 
-    W is fitted to the batch at hand alone: for batches that do not hold all there is to learn, Online.
+    W is fitted to the batch at hand alone, and to no head: for batches that do not hold all there is to learn, Online.
     lr, net_lr, decay: of NetAdam.
     Raises Refusal, at the first step, if the update does not lower the divergence of the objective.
     """
@@ -30,8 +32,9 @@ class Block(NetAdam):
         lr: float = 0.1,
         net_lr: float = 1e-2,
         decay: float = 400,
+        head: Head | None = None,
     ):
-        super().__init__(encoder, decoder, lr, net_lr, decay)
+        super().__init__(encoder, decoder, lr, net_lr, decay, head)
         self._table = encoder.codes if isinstance(encoder, Table) else None
         self._decoder, self._update, self._repeats = decoder, update, repeats
 
@@ -43,6 +46,7 @@ class Block(NetAdam):
         if self._table is None:
             self.learn(objective)
         else:
+            self.learn(replace(objective, factors=objective.factors.detach(), proposal=None))
             H = self._update(X, H, W, self._repeats)
             self._table.assign_(H, objective.rows)
         self._decoder.assign_(self._update(X.T, W.T, H.T, self._repeats).T)

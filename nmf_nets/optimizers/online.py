@@ -7,6 +7,7 @@ from torch import Tensor
 
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
+from nmf_nets.heads.base import Head
 from nmf_nets.objective import Objective
 from nmf_nets.optimizers.base import NetAdam
 from nmf_nets.refusal import Refusal
@@ -20,7 +21,8 @@ class Online(NetAdam):
         A ← A + (H_new − H_old)ᵀ X_batch        C ← C + H_newᵀ H_new − H_oldᵀ H_old
 
     for the Frobenius divergence. Rows without a place in the training matrix, as of a stream, are added to what is
-    remembered of the others, times `memory`. On full batches it is Block. Before W, Adam on what the encoder learns.
+    remembered of the others, times `memory`. On full batches it is Block. Before W, Adam on what the encoder and a head
+    learn.
     Holds the codes of all rows, and a matrix of the size of W.
     lr, net_lr, decay: of NetAdam.
     """
@@ -35,8 +37,9 @@ class Online(NetAdam):
         lr: float = 0.1,
         net_lr: float = 1e-2,
         decay: float = 400,
+        head: Head | None = None,
     ):
-        super().__init__(encoder, decoder, lr, net_lr, decay)
+        super().__init__(encoder, decoder, lr, net_lr, decay, head)
         if not isinstance(update, GramUpdate):
             raise Refusal(
                 "optimizer=online finds W from sums over rows, as the Frobenius divergence allows, but "
