@@ -21,7 +21,7 @@ class Classifier(Head):
 
     unit: Tensor
 
-    def __init__(self, start: Factorization, n_classes: int, weight: float = 0.3, smoothing: float = 0.1):
+    def __init__(self, start: Factorization, n_classes: int, weight: float = 0.5, smoothing: float = 0.1):
         super().__init__()
         self.weight, self.smoothing = weight, smoothing
         mean = _sizes(start).mean()
