@@ -14,8 +14,8 @@ class Classifier(Head):
     """Logits A z + b of z_k = h_k ‖w_k‖ / u, and their cross-entropy.
 
     u is the mean of h_k ‖w_k‖ at the start, so that X → cX changes nothing. A and b start at zero.
-    smoothing: the part of a label that is spread over all classes, so that codes which tell the classes apart are not
-    pulled further and further; without it the loss on rows that were not trained on is larger.
+    smoothing: the part of a label that is spread over all classes, so that codes which tell the classes apart already
+    are not pulled further and further.
     Refuses labels that are not 0 … n_classes − 1.
     """
 
