@@ -6,15 +6,17 @@ from typing import NamedTuple
 import torch
 
 from nmf_nets.matrix import Matrix
-from nmf_nets.shapes import Rows
+from nmf_nets.refusal import Refusal
+from nmf_nets.shapes import Labels, Rows
 
 
 class Batch(NamedTuple):
-    """Some rows of the training matrix, where they stand in it, and how many there are in all."""
+    """Some rows of the training matrix, where they stand in it, how many there are in all, and their classes."""
 
     X: Matrix
     rows: Rows | None
     n_rows: int | None = None
+    labels: Labels | None = None
 
 
 class EpochSampler:
@@ -35,8 +37,11 @@ class ResidentLoader:
 
     batch_sampler = None
 
-    def __init__(self, X: Matrix, batch_size: int | None = None, seed: int = 0):
+    def __init__(self, X: Matrix, batch_size: int | None = None, seed: int = 0, labels: Labels | None = None):
         n = X.shape[0]
+        if labels is not None and len(labels) != n:
+            raise Refusal(f"labels must be one for each of the {n} samples, but are {len(labels)}.")
+        self.labels = labels if labels is None else labels.to(X.device)
         self.X, self.batch_size, self.seed = X, min(batch_size or n, n), seed
         self.sampler, self._position, self._start = EpochSampler(), 0, 0
 
@@ -55,7 +60,8 @@ class ResidentLoader:
         for i in range(start, len(self)):
             self._position = i + 1
             rows = order[i * self.batch_size : (i + 1) * self.batch_size]
-            yield Batch(self.X if len(self) == 1 else self.X.rows(rows), rows, n)
+            labels = None if self.labels is None else self.labels[rows]
+            yield Batch(self.X if len(self) == 1 else self.X.rows(rows), rows, n, labels)
         # Nothing may follow the last yield: Lightning never asks for more when the length is known.
 
     def state_dict(self) -> dict[str, int]:

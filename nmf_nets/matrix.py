@@ -97,6 +97,10 @@ class Matrix(ABC):
     def to(self, *args: Any) -> "Matrix":
         """In another dtype or on another device; itself where nothing changes, so that its transpose is kept."""
 
+    @abstractmethod
+    def detach(self) -> "Matrix":
+        """Without the graph of its values; itself where they have none."""
+
     @property
     def dtype(self) -> torch.dtype:
         return self.values.dtype
@@ -161,7 +165,7 @@ class Matrix(ABC):
 
 
 class DenseMatrix(Matrix):
-    """A tensor of shape (n_samples, n_features)."""
+    """A tensor of shape (n_samples, n_features), which may be what an earlier layer of a larger network made."""
 
     def __init__(self, values: Tensor, weights: Tensor | None = None):
         self.values, self.weights = values, weights
@@ -223,6 +227,9 @@ class DenseMatrix(Matrix):
         if values is self.values:
             return self
         return DenseMatrix(values, None if self.weights is None else self.weights.to(*args))
+
+    def detach(self) -> "DenseMatrix":
+        return DenseMatrix(self.values.detach(), self.weights) if self.values.requires_grad else self
 
 
 class SparseMatrix(Matrix):
@@ -322,6 +329,9 @@ class SparseMatrix(Matrix):
         if csr is self.csr:
             return self
         return SparseMatrix(csr, None if self.weights is None else self.weights.to(*args))
+
+    def detach(self) -> "SparseMatrix":
+        return SparseMatrix(self.csr.detach(), self.weights) if self.csr.requires_grad else self
 
     @property
     def column_of_value(self) -> Tensor:

@@ -8,13 +8,14 @@ from torch import Tensor
 
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization
+from nmf_nets.heads.base import Head
 from nmf_nets.matrix import DenseMatrix, Matrix
-from nmf_nets.shapes import Codes, Components, Rows, Scalar
+from nmf_nets.shapes import Codes, Components, Labels, Rows, Scalar
 
 
 @dataclass(frozen=True)
 class Objective:
-    """D(X | H W) at codes and components that carry the graph of the net.
+    """D(X | H W) at codes and components that carry the graph of the net, and what a head loses on the codes.
 
     Its gradients are the divergence's own, ∂D/∂H = P − N and likewise for W, so that training never forms H W on
     sparse data and a step for the net is made of the same numbers as the step of a solver.
@@ -31,6 +32,11 @@ class Objective:
     """The codes that the encoder learns by, where they are not H."""
     distillation: float = 0.0
     """Weight of Σ_k D(h_k w_k | p_k w_k), how far the proposal p is from H, component by component."""
+    head: Head | None = None
+    labels: Labels | None = None
+    """The classes of the rows; a head needs them."""
+    codes_follow_W: bool = False
+    """As in Encoder; if not, a head sees W as a constant, as the codes do."""
 
     @property
     def learning(self) -> Codes:
@@ -40,11 +46,17 @@ class Objective:
     def value(self) -> Scalar:
         return self.divergence.total(self.X, self.factors.detach())
 
-    def backward(self) -> None:
-        """Adds the gradient of D / unit(X), a number without units, to every parameter behind the factors."""
+    def backward(self, inputs: Sequence[Tensor] | None = None) -> None:
+        """Adds the gradient of D / unit(X) + weight · mean loss of the head, numbers without units, to every parameter
+        behind the factors and of the head, or to those of `inputs` alone."""
         unit = self.divergence.unit(self.X).to(self.X.dtype)
-        outputs = self._outputs()
-        torch.autograd.backward([M for M, _, _ in outputs], [(P - N) / unit for _, P, N in outputs])
+        outputs: list[tuple[Tensor, Tensor | None]] = [(M, (P - N) / unit) for M, P, N in self._outputs()]
+        if self.head is not None:
+            assert self.labels is not None
+            H, W = self.factors.H, self.factors.W
+            seen = Factorization(H, W if self.codes_follow_W else W.detach())
+            outputs.append((self.head.weight * self.head.loss(seen, self.labels).mean(), None))
+        torch.autograd.backward([M for M, _ in outputs], [gradient for _, gradient in outputs], inputs=inputs)
 
     def split_gradient(self, parameters: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """P, N of each parameter, by two passes back through the net; both ≥ 0 if the net's Jacobian is."""

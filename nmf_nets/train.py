@@ -97,7 +97,8 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
     update.refuse(divergence)
     start = part(config.init)(data.training, config.n_components, torch.Generator().manual_seed(config.seed))
     encoder, decoder = part(config.encoder)(start), part(config.decoder)(start)
-    net = part(config.module)(encoder=encoder, decoder=decoder, optimizer=part(config.optimizer))
+    head = part(config.head)(start, data.n_classes) if config.head else None
+    net = part(config.module)(encoder=encoder, decoder=decoder, optimizer=part(config.optimizer), head=head)
     callbacks = {"stopwatch": Stopwatch(), **{name: part(node) for name, node in config.callbacks.items()}}
     loggers: list[Logger] = [MetricsFile(run.metrics), *(part(node) for node in config.logger.values())]
     trainer = part(config.trainer)(logger=loggers, callbacks=list(callbacks.values()), default_root_dir=run.path)

@@ -27,6 +27,7 @@ from nmf_nets.metrics.svd_excess import svd_error
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.part import part_name
 from nmf_nets.run_directory import peak_memory
+from nmf_nets.shapes import Labels
 from nmf_nets.solver import Solver
 from nmf_nets.solvers import fastest, named
 from nmf_nets.updates.base import Update
@@ -58,6 +59,7 @@ class Summary:
 
     refined_codes_value: with REFINED half-steps from the net's own codes. classical_value: the best of our solvers.
     recovery: mean cosine of the true components, where they are known, with those that were found.
+    accuracy: the part of held-out rows that the head names right by the net's own codes.
     peak_memory: bytes that the process held at most until the end of training, all imports included.
     """
 
@@ -78,6 +80,9 @@ class Summary:
     kkt_residual: float
     dead_components: int
     recovery: float | None
+    head: str | None
+    training_accuracy: float | None
+    accuracy: float | None
     seconds: float
     peak_memory: int | None
 
@@ -106,6 +111,8 @@ class Verdict:
         ]
         if about.recovery is not None:
             notes.append(f"The true components were found with a mean cosine of {about.recovery:.4f}.")
+        if about.accuracy is not None:
+            notes.append(f"The {about.head} names {about.accuracy:.2%} of held-out rows right, by the net's own codes.")
         table = Table(
             title=f"{about.divergence}, encoder {about.encoder}, {about.n_components} components",
             caption=" ".join(notes),
@@ -165,7 +172,9 @@ def judge(
         for name, (factors, last) in found.items()
     ]
     held_out = data.test if data.test is not None else data.validation
+    held_labels = data.test_labels if data.test is not None else data.validation_labels
     held_lines: list[Line] = []
+    held_own = None if held_out is None or not net.encoder.codes_unseen_rows else net_cpu.factorize(held_out)
     if held_out is not None:
         held_lines = _held_out_lines(net_cpu, held_out, {name: factors for name, (factors, _) in found.items()}, exact)
     held = {line.who: line.divergence_value for line in held_lines}
@@ -188,9 +197,16 @@ def judge(
         dead_components=dead_components(own),
         recovery=None if truth is None else float(matched_cosines(own.W, truth).mean()),
         seconds=seconds,
+        head=None if net.head is None else part_name(net.head),
+        training_accuracy=_accuracy(net_cpu, own, data.training_labels),
+        accuracy=_accuracy(net_cpu, held_own, held_labels),
         peak_memory=memory,
     )
     return Verdict(lines + held_lines, summary)
+
+
+def _accuracy(net: NonNegativeAutoencoder, factors: Factorization | None, labels: Labels | None) -> float | None:
+    return None if net.head is None or factors is None or labels is None else net.head.accuracy(factors, labels)
 
 
 def _held_out_lines(

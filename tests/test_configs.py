@@ -20,6 +20,7 @@ ROOMS = {
     "decoder": "decoders",
     "divergence": "divergences",
     "encoder": "encoders",
+    "head": "heads",
     "init": "inits",
     "logger": "loggers",
     "module": "modules",

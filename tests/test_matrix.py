@@ -644,3 +644,15 @@ def test_what_is_sparse_never_becomes_dense(monkeypatch):
     assert float(X.mean) == pytest.approx(A.sum() / n**2)
     assert float(X.square_norm) == pytest.approx((A.data**2).sum())
     assert [block.shape for _, block in X.blocks()] == [(n, n)]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_array])
+def test_detached_is_the_same_matrix_without_a_graph(kind, weighted):
+    X = as_matrix(kind(table()), weights=kind(table() > 0) if weighted else None)
+    assert X.detach() is X
+    if isinstance(X, DenseMatrix):
+        made = DenseMatrix(X.values.clone().requires_grad_(), X.weights)
+        assert not made.detach().values.requires_grad
+        assert torch.equal(made.detach().values, X.values)
+        assert made.detach().weights is X.weights

@@ -78,6 +78,15 @@ CONFIGS = {
         ["encoder=mlp", "optimizer=multiplicative"],
         ["optimizer=multiplicative", "MLP", "optimizer=block"],
     ),
+    "a head without labels": (["head=classifier", "data=synthetic"], ["no labels", "head=none", "`labels`"]),
+    "multiplicative steps on a head": (
+        ["head=classifier", "encoder=table", "optimizer=multiplicative"],
+        ["optimizer=multiplicative knows no head", "optimizer=adam"],
+    ),
+    "implicit gradients of codes that are never zero": (
+        ["encoder=exact", "encoder.implicit=true", "update=multiplicative"],
+        ["encoder.implicit", "multiplicative", "frobenius"],
+    ),
     "all rows held out": (["data.validation=0.5", "data.test=0.5"], ["data.validation is 0.5", "less than 1"]),
     "no batch": (["data.batch_size=0"], ["data.batch_size is 0", "at least 1"]),
     "half precision": (["data.dtype=float16"], ["data.dtype", "'float16'", "float32 or float64"]),

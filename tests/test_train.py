@@ -138,6 +138,24 @@ def test_planted_components_are_found_and_the_run_says_how_well(train):
     assert "mean cosine of" in " ".join(ran.out.split())
 
 
+def test_a_head_is_trained_watched_and_reported(train):
+    ran = train("experiment=classifier", "trainer.max_epochs=20")
+    assert ran.code == 0, ran.err
+    summary = summary_of(ran)
+    assert summary["head"] == "classifier"
+    assert summary["training_accuracy"] > summary["accuracy"] > 0.9
+    assert f"The classifier names {summary['accuracy']:.2%} of" in " ".join(ran.out.split())
+    lines = [json.loads(line) for line in (ran.directory / "run" / "metrics.jsonl").read_text().splitlines()]
+    seen = [line["training/accuracy"] for line in lines if "training/accuracy" in line]
+    assert seen[0] < 0.2 < 0.9 < seen[-1] == summary["training_accuracy"]
+    assert any("validation/accuracy" in line for line in lines)
+
+
+def test_without_a_head_there_is_no_accuracy(train):
+    summary = summary_of(train("trainer.max_epochs=2"))
+    assert summary["head"] is summary["accuracy"] is summary["training_accuracy"] is None
+
+
 def test_a_run_returns_the_metric_that_is_asked_for(train):
     ran = train("metric=nonsense")
     assert ran.code == 2

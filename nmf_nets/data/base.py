@@ -11,7 +11,7 @@ from nmf_nets.loader import ResidentLoader
 from nmf_nets.matrix import Matrix
 from nmf_nets.preprocessing.base import Preprocessing
 from nmf_nets.refusal import Refusal
-from nmf_nets.shapes import Components, Rows
+from nmf_nets.shapes import Components, Labels, Rows
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,16 @@ class MatrixDataModule(LightningDataModule, ABC):
     batch_size: None for one batch of all training rows.
     dtype: float32 or float64.
     preprocessing: fitted to the training rows and then done to all.
+    Labels are the places of a sample's class among the sorted classes of all samples.
     """
 
     training: Matrix
     validation: Matrix | None
     test: Matrix | None
     training_rows: Rows
+    training_labels: Labels | None
+    validation_labels: Labels | None
+    test_labels: Labels | None
 
     def __init__(
         self,
@@ -86,12 +90,27 @@ class MatrixDataModule(LightningDataModule, ABC):
             prepared(training),
             *(prepared(X.rows(p)) if len(p) else None for p in parts[1:]),
         )
+        places = None if self._dataset.labels is None else np.unique(self._dataset.labels, return_inverse=True)[1]
+        self.training_labels, self.validation_labels, self.test_labels = (
+            None if places is None else torch.from_numpy(places)[p] for p in parts
+        )
 
     @property
     def dataset(self) -> Dataset:
         assert self._dataset is not None, "setup() comes first"
         return self._dataset
 
+    @property
+    def n_classes(self) -> int:
+        """Raises Refusal if the samples have no classes."""
+        labels = self.dataset.labels
+        if labels is None:
+            raise Refusal(
+                "a head learns from a class for every sample, but these data have no labels; use head=none, or "
+                "data=matrix with a .npz file that holds `labels`, say."
+            )
+        return len(np.unique(labels))
+
     def train_dataloader(self) -> ResidentLoader:
         device = self.trainer.strategy.root_device if self.trainer is not None else self.training.device
-        return ResidentLoader(self.training.to(device), self.batch_size, self.seed)
+        return ResidentLoader(self.training.to(device), self.batch_size, self.seed, self.training_labels)

@@ -16,6 +16,9 @@ class Encoder(nn.Module, ABC):
     codes_unseen_rows = True
     """Whether rows that were not trained on have codes."""
 
+    codes_follow_W = False
+    """Whether the graph of the codes goes back to W; if not, W is a constant to all that is made of them but H W."""
+
     distillation: float = 0.0
     """Weight, in what it learns from, of the distance between the two codes of `learn`."""
 

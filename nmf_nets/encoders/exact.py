@@ -3,29 +3,50 @@
 import torch
 
 from nmf_nets.divergences.base import Divergence
+from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
+from nmf_nets.implicit import with_implicit_gradient
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Rows
 from nmf_nets.updates.base import Update
+from nmf_nets.updates.multiplicative import Multiplicative
 
 
 class Exact(Encoder):
     """h(x) = argmin_{h ≥ 0} D(x | h W), by half-steps until one moves the row by less than `tolerance` of the first.
 
-    With an exact step on W these are the iterates of alternating non-negative least squares. Detached, as its gradient
-    with respect to W is that of D at fixed codes (Danskin).
-    It needs no start. Refuses β outside 1 … 2, where D is not convex in h and a stationary code need not be the best.
+    With an exact step on W these are the iterates of alternating non-negative least squares. Detached, as the gradient
+    of D with respect to W is that at fixed codes (Danskin); what else is made of the codes needs `implicit`.
+    implicit: codes are a function of W, and of X where X has a graph, with the support of each row held.
+    It needs no start. Refuses β outside 1 … 2, where D is not convex in h and a stationary code need not be the best;
+    with implicit also the multiplicative step, the only one between 1 and 2, whose codes are never zero.
     """
 
-    def __init__(self, start: Factorization | None, update: Update, tolerance: float = 1e-7, most: int = 1000):
+    def __init__(
+        self,
+        start: Factorization | None,
+        update: Update,
+        tolerance: float = 1e-7,
+        most: int = 1000,
+        implicit: bool = False,
+    ):
         super().__init__()
-        self.update, self.tolerance, self.most = update, tolerance, most
+        self.update, self.tolerance, self.most, self.implicit = update, tolerance, most, implicit
+        self.codes_follow_W = implicit
+        if implicit and isinstance(update, Multiplicative):
+            raise Refusal(
+                "encoder.implicit needs codes that are 0 where they should be, which the multiplicative step never "
+                "reaches; use divergence=frobenius or kullback_leibler with an update of their own."
+            )
 
-    @torch.no_grad()
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
-        return self.update(X, None, W, self.most, self.tolerance)
+        with torch.no_grad():
+            H = self.update(X.detach(), None, W.detach(), self.most, self.tolerance)
+        if self.implicit and torch.is_grad_enabled():
+            return with_implicit_gradient(X, H, W, 2 if self.update.lowers(Frobenius()) else 1)
+        return H
 
     def refuse(self, divergence: Divergence) -> None:
         self.update.refuse(divergence)

@@ -64,7 +64,7 @@ class MLP(Encoder):
             return (given[1] + unit * self._correction(seen, X, unit)).clamp(min=0) / root
         total, s = X @ W.new_ones(X.shape[1], 1), W.sum(1)
         s = torch.where(s > 0, s, 1)
-        with torch.no_grad():
+        with torch.set_grad_enabled(torch.is_grad_enabled() and X.values.requires_grad):
             h = lifted_codes(X, W)
             P, N = self.divergence.split_gradient(X, h, W)
             ratio = torch.where(P > 0, N / P, 1).clamp(LEAST, 1 / LEAST).log()

@@ -4,6 +4,7 @@ from nmf_nets.decoders.base import Decoder
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
+from nmf_nets.heads.base import Head
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.modules.base import completed
 from nmf_nets.optimizers.base import MakeOptimizer
@@ -22,6 +23,7 @@ class KullbackLeiblerNMF(NonNegativeAutoencoder):
         encoder: Encoder | None = None,
         decoder: Decoder | None = None,
         optimizer: MakeOptimizer | None = None,
+        head: Head | None = None,
     ):
         encoder, decoder, optimizer = completed(ScalarNewton(), start, encoder, decoder, optimizer)
-        super().__init__(encoder, decoder, KullbackLeibler(), optimizer)
+        super().__init__(encoder, decoder, KullbackLeibler(), optimizer, head)

@@ -6,20 +6,27 @@ import torch
 
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
+from nmf_nets.heads.base import Head
 from nmf_nets.objective import Objective
 from nmf_nets.optimizers.base import EPS, parameter_groups
 
 
 class ProjectedAdam(torch.optim.Adam):
-    """Adam on the gradient of D / unit(X), then the projection of every constraint.
+    """Adam on the gradient of D / unit(X), plus what a head loses, then the projection of every constraint.
 
     lr: for non-negative weights, in units of the mean of their start; net_lr: for weights of any sign.
     """
 
     def __init__(
-        self, encoder: Encoder, decoder: Decoder, lr: float, net_lr: float, betas: Sequence[float] = (0.9, 0.999)
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        lr: float,
+        net_lr: float,
+        betas: Sequence[float] = (0.9, 0.999),
+        head: Head | None = None,
     ):
-        super().__init__(parameter_groups(encoder, decoder, lr, net_lr), betas=(betas[0], betas[1]), eps=EPS)
+        super().__init__(parameter_groups(encoder, decoder, lr, net_lr, head), betas=(betas[0], betas[1]), eps=EPS)
         self._parts = (encoder, decoder)
 
     def step(self, closure: Callable[[], Objective]) -> Objective:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -8,18 +8,23 @@ import torch
 
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
+from nmf_nets.factorization import Factorization
+from nmf_nets.heads.base import Head
 from nmf_nets.objective import Objective
 from nmf_nets.weight import free_parameters_of, weights_of
 
-MakeOptimizer = Callable[[Encoder, Decoder], torch.optim.Optimizer]
+MakeOptimizer = Callable[..., torch.optim.Optimizer]
+"""Of (encoder, decoder), and of `head=` where the net has one."""
 
 EPS = 1e-12
 """Of Adam, whose own 1e-8 is not small beside the gradient of D / unit(X) for data with many entries."""
 
 
-def parameter_groups(encoder: Encoder, decoder: Decoder, lr: float, net_lr: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    encoder: Encoder, decoder: Decoder, lr: float, net_lr: float, head: Head | None = None
+) -> list[dict[str, Any]]:
     """Non-negative weights and the others, each with a learning rate of its own."""
-    parts = (encoder, decoder)
+    parts = [part for part in (encoder, decoder, head) if part is not None]
     groups = [
         {"params": [weight.theta for part in parts for weight in weights_of(part)], "lr": lr},
         {"params": [parameter for part in parts for parameter in free_parameters_of(part).values()], "lr": net_lr},
@@ -28,16 +33,19 @@ def parameter_groups(encoder: Encoder, decoder: Decoder, lr: float, net_lr: floa
 
 
 class NetAdam(torch.optim.Adam):
-    """Adam on what an encoder learns, for steps that find W in another way.
+    """Adam on what an encoder and a head learn, for steps that find W in another way.
 
     lr, net_lr: as in ProjectedAdam, at first; after t steps they are divided by 1 + t / decay.
     """
 
-    def __init__(self, encoder: Encoder, decoder: Decoder, lr: float, net_lr: float, decay: float):
-        super().__init__(parameter_groups(encoder, decoder, lr, net_lr), eps=EPS)
+    def __init__(
+        self, encoder: Encoder, decoder: Decoder, lr: float, net_lr: float, decay: float, head: Head | None = None
+    ):
+        super().__init__(parameter_groups(encoder, decoder, lr, net_lr, head), eps=EPS)
         for group in self.param_groups:
             group["first_lr"], group["steps"] = group["lr"], 0
         self._encoder, self._decoder, self._decay = encoder, decoder, decay
+        self._learned = [*encoder.parameters(), *(head.parameters() if head is not None else ())]
 
     @property
     def known(self) -> dict[str, Any]:
@@ -45,11 +53,12 @@ class NetAdam(torch.optim.Adam):
         return self.state.setdefault(next(self._decoder.parameters()), {"step": torch.zeros(())})
 
     def learn(self, objective: Objective) -> None:
-        """One step on the encoder, W held."""
-        if not objective.learning.requires_grad:
+        """One step on the encoder and the head, W held."""
+        if not self._learned or not (objective.learning.requires_grad or objective.head is not None):
             return
         self.zero_grad()
-        replace(objective, factors=objective.factors.detach(), proposal=objective.learning).backward()
+        H, W = objective.factors.H, objective.factors.W
+        replace(objective, factors=Factorization(H, W.detach())).backward(self._learned)
         for group in self.param_groups:
             group["lr"] = group["first_lr"] / (1 + group["steps"] / self._decay)
             group["steps"] += 1

@@ -1,6 +1,7 @@
 """A half-step on W from the codes of the batch."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -9,6 +10,7 @@ from nmf_nets.encoders.base import Encoder
 from nmf_nets.encoders.table import Table
 from nmf_nets.extrapolation import Extrapolation, Momentum, beyond, either, on_host
 from nmf_nets.half_steps.base import HalfStep
+from nmf_nets.heads.base import Head
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
 from nmf_nets.optimizers.base import NetAdam
@@ -18,12 +20,12 @@ from nmf_nets.updates.base import Update
 
 class Block(NetAdam):
     """W ← update(Xᵀ, Wᵀ, Hᵀ)ᵀ, `repeats` times or by the update's own effort; before it a half-step on the codes of a
-    table, or Adam on what else the encoder learns. With a table or exact codes on full batches this is the classical
-    solver.
+    table, or Adam on what else the encoder and a head learn. With a table or exact codes on full batches this is the
+    classical solver.
 
     extrapolate: where the encoder keeps the codes of all rows of the batch, and the update has an extrapolation, both
     half-steps go on beyond where they came, as in the fastest solver; D may rise on the way then.
-    W is fitted to the batch at hand alone: for batches that do not hold all there is to learn, Online.
+    W is fitted to the batch at hand alone, and to no head: for batches that do not hold all there is to learn, Online.
     lr, net_lr, decay: of NetAdam.
     Raises Refusal, at the first step, if the update does not lower the divergence of the objective.
     """
@@ -38,8 +40,9 @@ class Block(NetAdam):
         lr: float = 0.1,
         net_lr: float = 1e-2,
         decay: float = 400,
+        head: Head | None = None,
     ):
-        super().__init__(encoder, decoder, lr, net_lr, decay)
+        super().__init__(encoder, decoder, lr, net_lr, decay, head)
         self._update, self._effort = update, update.effort_of(repeats)
         self._extrapolation = update.extrapolation if extrapolate and encoder.kept is not None else None
         if self._extrapolation is not None and encoder.kept is not None:
@@ -51,8 +54,10 @@ class Block(NetAdam):
         self._update.refuse(objective.divergence)
         X, W, H = objective.X, objective.factors.W.detach(), objective.factors.H.detach()
         if isinstance(self._encoder, Table):
+            self.learn(replace(objective, factors=objective.factors.detach(), proposal=None))
             H = self._update(X, H, W, self._effort.most(X, len(W)), self._effort.progress)
-        self.learn(objective)
+        else:
+            self.learn(objective)
         rows = objective.rows
         if self._extrapolation is not None and rows is not None and len(rows) == len(self.known["codes"]):
             self._go_beyond(self._extrapolation, X, H, W, rows)

@@ -6,6 +6,7 @@ import torch
 
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
+from nmf_nets.heads.base import Head
 from nmf_nets.kernels.multiplicative import multiplied
 from nmf_nets.objective import Objective
 from nmf_nets.refusal import Refusal
@@ -20,7 +21,12 @@ class Multiplicative(torch.optim.Optimizer):
     Source: Lee & Seung (2001), Févotte & Idier (2011).
     """
 
-    def __init__(self, encoder: Encoder, decoder: Decoder):
+    def __init__(self, encoder: Encoder, decoder: Decoder, head: Head | None = None):
+        if head is not None:
+            raise Refusal(
+                "optimizer=multiplicative knows no head, whose loss has no non-negative parts; use optimizer=adam, or "
+                "optimizer=block, which fits W to the data alone."
+            )
         for part in (encoder, decoder):
             for name in free_parameters_of(part):
                 raise Refusal(

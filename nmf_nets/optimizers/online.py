@@ -6,6 +6,7 @@ import torch
 
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
+from nmf_nets.heads.base import Head
 from nmf_nets.objective import Objective
 from nmf_nets.optimizers.base import NetAdam
 from nmf_nets.refusal import Refusal
@@ -19,7 +20,7 @@ from nmf_nets.updates.scalar_newton import ScalarNewton
 class Online(NetAdam):
     """W ← the minimum of a quadratic model of D that is a sum over rows, where those of the batch have just taken the
     place of what was known of them: with mini-batches it comes to where full batches do. Before W, Adam on what the
-    encoder learns.
+    encoder and a head learn.
 
     For the Frobenius divergence the model is D itself (GramSums), and on full batches this is Block; for
     Kullback–Leibler it is Newton's (NewtonSums). Rows without a place in the training matrix, as of a stream, are added
@@ -38,8 +39,9 @@ class Online(NetAdam):
         lr: float = 0.1,
         net_lr: float = 1e-2,
         decay: float = 400,
+        head: Head | None = None,
     ):
-        super().__init__(encoder, decoder, lr, net_lr, decay)
+        super().__init__(encoder, decoder, lr, net_lr, decay, head)
         self._update, self._sums = update, _sums(update, repeats, memory)
 
     def step(self, closure: Callable[[], Objective]) -> Objective:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -231,3 +231,30 @@ def test_batches_come_from_the_training_rows():
 def test_impossible_splits_batches_and_dtypes_are_refused(options, said):
     with pytest.raises(Refusal, match=said):
         Digits(**options)
+
+
+def test_labels_are_places_among_the_classes_and_go_with_their_rows(tmp_path):
+    names = np.array(["cat", "ant", "dog"])[np.arange(30) % 3]
+    np.savez(tmp_path / "x.npz", X=X, labels=names)
+    data = MatrixFile(str(tmp_path / "x.npz"), validation=0.2, test=0.3, dtype="float64", batch_size=4)
+    data.setup()
+    assert data.n_classes == 3
+    place = {name: i for i, name in enumerate(["ant", "cat", "dog"])}
+    known = {tuple(row): place[name] for row, name in zip(X, names, strict=True)}
+    parts = [
+        (data.training, data.training_labels),
+        (data.validation, data.validation_labels),
+        (data.test, data.test_labels),
+        *((batch.X, batch.labels) for batch in data.train_dataloader()),
+    ]
+    for rows, labels in parts:
+        assert labels.tolist() == [known[tuple(row)] for row in rows.numpy()]
+
+
+def test_data_without_labels_say_so_when_they_are_asked_for():
+    data = Synthetic()
+    data.setup()
+    assert data.training_labels is data.test_labels is None
+    assert next(iter(data.train_dataloader())).labels is None
+    with pytest.raises(Refusal, match="these data have no labels"):
+        _ = data.n_classes

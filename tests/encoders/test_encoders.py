@@ -31,7 +31,7 @@ from nmf_nets.encoders.unrolled import Unrolled
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
 from nmf_nets.loader import Batch
-from nmf_nets.matrix import Matrix
+from nmf_nets.matrix import DenseMatrix, Matrix
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.objective import Objective
 from nmf_nets.optimizers.block import Block
@@ -533,3 +533,97 @@ def test_memory_is_saved_where_there_is_one_and_is_not_the_start_itself(update, 
     other.load_state_dict(encoder.state_dict())
     assert torch.equal(other.kept, encoder.kept)
     assert Unrolled(start, update, warm=0).state_dict() == {}
+
+
+# Gradients of the codes -----------------------------------------------------------------------------------------------
+
+DIFFERENTIABLE: dict[str, Callable[[Factorization, Divergence, Update], Encoder]] = {
+    "mlp": MAKERS["mlp"],
+    "lista": MAKERS["lista"],
+    "exact": lambda start, divergence, update: Exact(start, update, 0.0, 20_000, implicit=True),
+}
+every_differentiable = pytest.mark.parametrize("name", DIFFERENTIABLE)
+both_divergences = pytest.mark.parametrize(
+    ("divergence", "update"), [(Frobenius(), HALS()), (KullbackLeibler(), ScalarNewton())], ids=["Frobenius", "KL"]
+)
+
+
+def few(kind: str, weighted: bool = False) -> tuple[Matrix, Tensor]:
+    """Rows with codes that have zeros, on some W."""
+    X, W = data()[:6, :12], uniform(5, 30, seed=5)[:, :12]
+    V = 0.5 + uniform(6, 12, seed=7) if weighted else None
+    if kind == "dense":
+        return as_matrix(X, weights=V), W
+    observed = None if V is None else scipy.sparse.csr_array((V * (uniform(6, 12, seed=9) > 0.1)).numpy())
+    return as_matrix(scipy.sparse.csr_array(X.numpy()), weights=observed), W
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+@both_divergences
+def test_exact_codes_carry_the_gradient_with_respect_to_W(divergence, update, kind, weighted):
+    X, W = few(kind, weighted)
+    exact = DIFFERENTIABLE["exact"](Factorization(uniform(6, 5), W), divergence, update)
+    assert (exact(X, W) == 0).any()
+    assert torch.equal(exact(X, W), Exact(None, update, 0.0, 20_000)(X, W)), "the codes themselves are the same"
+    assert torch.autograd.gradcheck(lambda W: exact(X, W), W.clone().requires_grad_(), atol=1e-6)
+
+
+@every_differentiable
+@both_divergences
+def test_gradients_flow_to_an_earlier_layer(divergence, update, name):
+    X, W = few("dense")
+    encoder = DIFFERENTIABLE[name](Factorization(uniform(6, 5), W), divergence, update)
+    values = (X.values + 0.01).requires_grad_()
+    assert torch.autograd.gradcheck(lambda values: encoder(DenseMatrix(values), W), values, atol=1e-6)
+
+
+def test_the_gradient_of_exact_codes_is_the_backward_pass_of_least_squares():
+    X, W = few("dense")
+    W.requires_grad_()
+    values = X.values.clone().requires_grad_()
+    H = Exact(None, HALS(), 0.0, 20_000, implicit=True)(DenseMatrix(values), W)
+    cotangent = uniform(6, 5, seed=8)
+    H.backward(cotangent)
+    of_X, of_W = torch.zeros_like(values), torch.zeros_like(W)
+    with torch.no_grad():
+        for i, h in enumerate(H):
+            S = h > 0
+            W_S, g = W[S], cotangent[i, S]
+            u = g @ torch.linalg.pinv(W_S).T
+            v = torch.linalg.solve(W_S @ W_S.T, g)
+            of_X[i] = u
+            of_W[S] += -torch.outer(h[S], u) + torch.outer(v, values[i] - h[S] @ W_S)
+    assert values.grad is not None
+    assert W.grad is not None
+    assert gap(values.grad, of_X) < 1e-8
+    assert gap(W.grad, of_W) < 1e-6
+
+
+def test_the_gradient_of_codes_that_are_not_unique_is_finite():
+    X, W = few("dense")
+    W = torch.cat([W, W[:1], 0 * W[:1]]).requires_grad_()
+    H = Exact(None, HALS(), implicit=True)(X, W)
+    assert (H[:, 0] * H[:, 5] > 0).any()
+    H.sum().backward()
+    assert W.grad is not None
+    assert W.grad.isfinite().all()
+    assert W.grad.abs().max() < 1e3
+
+
+def test_codes_are_detached_unless_asked_for():
+    X, W = few("dense")
+    W.requires_grad_()
+    assert not Exact(None, HALS())(X, W).requires_grad
+    with torch.no_grad():
+        assert not Exact(None, HALS(), implicit=True)(X, W).requires_grad
+    for name in ("mlp", "lista"):
+        H = DIFFERENTIABLE[name](Factorization(uniform(6, 5), W.detach()), Frobenius(), HALS())(X, W)
+        assert torch.autograd.grad(H.sum(), W, allow_unused=True)[0] is None, "W is a constant to learned codes"
+
+
+def test_implicit_gradients_are_refused_where_they_are_not_known():
+    with pytest.raises(Refusal, match="multiplicative step never reaches"):
+        Exact(None, Multiplicative(Frobenius()), implicit=True)
+    with pytest.raises(Refusal, match="does not minimise divergence Beta"):
+        Exact(None, HALS(), implicit=True).refuse(Beta(1.5))

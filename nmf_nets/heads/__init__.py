@@ -1,0 +1,1 @@
+"""H → what else the codes are for."""
