@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
+from nmf_nets.benchmark.best_known import BestKnown
 from nmf_nets.callbacks.stopwatch import Stopwatch
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.loggers.base import log_picture, log_summary, log_table
@@ -112,7 +114,7 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
 
     seconds = callbacks["stopwatch"].seconds
     with Console(stderr=True).status(f"the classical solvers run from the same start for the same {seconds:.1f} s"):
-        verdict = judge(net, data, start, update, seconds, config.seed)
+        verdict = judge(net, data, start, update, seconds, config.seed, BestKnown(Path(config.best_known)))
     run.save_factors(net.own_factors(data.training), data.training_rows, divergence=part_name(divergence))
     run.save_summary(asdict(verdict.summary))
     _show(verdict, run, loggers, trainer.global_step)

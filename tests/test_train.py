@@ -25,7 +25,10 @@ KEYS = {
     "gap",
     "relative_error",
     "heldout_value",
+    "heldout_refined_codes_value",
     "heldout_exact_codes_value",
+    "best_known_value",
+    "best_known_gap",
     "dead_components",
     "seconds",
 }
@@ -75,6 +78,17 @@ def test_the_summary_is_complete_and_its_numbers_are_those_of_the_saved_factors(
     assert summary["relative_error"] == pytest.approx(np.linalg.norm(residual) / np.linalg.norm(X), rel=1e-6)
 
 
+def test_gaps_are_also_to_the_best_that_earlier_runs_have_found(train):
+    first = summary_of(train())
+    long = summary_of(
+        train("trainer.max_epochs=300", "seed=0", "init=nndsvda", "hydra.run.dir=long", "data.seed=0"), "long"
+    )
+    again = summary_of(train("hydra.run.dir=again"), "again")
+    assert first["best_known_value"] <= min(first["classical_value"], first["divergence_value"])
+    assert again["best_known_value"] == min(first["best_known_value"], long["best_known_value"])
+    assert again["best_known_gap"] == pytest.approx(again["divergence_value"] / again["best_known_value"] - 1)
+
+
 def test_metrics_are_json_lines_on_a_growing_grid(train):
     ran = train()
     lines = [json.loads(line) for line in (ran.directory / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -82,7 +96,14 @@ def test_metrics_are_json_lines_on_a_growing_grid(train):
     assert steps == sorted(set(steps))
     assert steps[0] == 0
     assert steps[-1] == 20
-    assert {"training/code_gap", "validation/code_gap", "kkt_residual", "dead_components", "seconds"} <= set(lines[-2])
+    assert {
+        "training/refined_codes",
+        "training/code_gap",
+        "validation/code_gap",
+        "kkt_residual",
+        "dead_components",
+        "seconds",
+    } <= set(lines[-2])
 
 
 @pytest.mark.parametrize("divergence", ["frobenius", "kullback_leibler"])

@@ -10,6 +10,7 @@ from nmf_nets.benchmark.base import Coder, Problem
 from nmf_nets.benchmark.evaluator import Evaluator
 from nmf_nets.benchmark.task import Task
 from nmf_nets.encoders.exact import Exact
+from nmf_nets.encoders.refined import REFINED
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.metrics.clustering import adjusted_rand, cluster_of, clustering_accuracy, normalized_mutual_information
@@ -26,7 +27,7 @@ def examined(task: Task, factors: Factorization, coder: Coder | None) -> dict[st
 
 
 def _held_out(task: Task, factors: Factorization, coder: Coder | None) -> dict[str, Any]:
-    """The value and the seconds of the method's own codes, and of exact codes on its W."""
+    """The value and the seconds of the method's own codes, of those after REFINED half-steps, and of exact ones."""
     if task.held_out is None:
         return {}
     rows, W = task.held_out, factors.W.to(task.X.device, task.X.dtype)
@@ -37,6 +38,7 @@ def _held_out(task: Task, factors: Factorization, coder: Coder | None) -> dict[s
         found |= _coding("exact", lambda X: exact(X, W), rows, W, evaluator)
     if coder is not None:
         found |= _coding("own", coder, rows, W, evaluator)
+        found |= _coding("refined", lambda X: task.update(X, coder(X), W, REFINED), rows, W, evaluator)
     return found
 
 

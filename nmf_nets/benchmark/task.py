@@ -48,7 +48,7 @@ class Task:
     @property
     def identity(self) -> str:
         """Of the problem, whatever the task is called: data, divergence, number of components."""
-        return f"{self.fingerprint} beta={self.divergence.beta:g} n_components={self.n_components}"
+        return identity_of(self.fingerprint, self.divergence, self.n_components)
 
     def facts(self) -> dict[str, Any]:
         """What a report says of it."""
@@ -80,6 +80,10 @@ class Task:
         one = torch.ones(X.shape[1], 1, dtype=torch.float64, device=X.device)
         H, W = X @ one, (X.T @ one.new_ones(X.shape[0], 1)).T / X.sum
         return float(self.divergence.total(X, Factorization(H, W)))
+
+
+def identity_of(fingerprint: str, divergence: Divergence, n_components: int) -> str:
+    return f"{fingerprint} beta={divergence.beta:g} n_components={n_components}"
 
 
 def fingerprint(X: Matrix | Factorization) -> str:

@@ -7,6 +7,7 @@ from nmf_nets.callbacks.stopwatch import Stopwatch
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.exact import Exact
+from nmf_nets.encoders.refined import REFINED
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.metrics.dead_components import dead_components
@@ -19,14 +20,17 @@ from nmf_nets.updates.base import Update
 
 
 class GapMonitor(Monitor):
-    """Measures D with the encoder's own codes and with exact codes on the same W, on training and validation rows.
+    """Measures D with the encoder's own codes, with these after REFINED half-steps, and with exact codes on the same W,
+    on training and validation rows.
 
-    Logs training/… and validation/divergence, exact_codes, relative_error and code_gap = divergence / exact_codes − 1,
-    and kkt_residual, dead_components, sparseness (Hoyer, mean over components) and seconds of training.
+    Logs training/… and validation/divergence, refined_codes, exact_codes, relative_error and code_gap =
+    divergence / exact_codes − 1, and kkt_residual, dead_components, sparseness (Hoyer, mean over components) and
+    seconds of training.
     """
 
     def __init__(self, update: Update, growth: float = 1.25):
         super().__init__(growth)
+        self.update = update
         self.exact = Exact(None, update, tolerance=1e-5, most=300)
 
     def look(self, trainer: Trainer, net: NonNegativeAutoencoder, data: MatrixDataModule) -> dict[str, float]:
@@ -45,10 +49,12 @@ class GapMonitor(Monitor):
         return measured
 
     def _gap(self, part: str, X: Matrix, own: Factorization, divergence: Divergence) -> dict[str, float]:
+        refined = Factorization(self.update(X, own.H, own.W, REFINED), own.W)
         exact = Factorization(self.exact(X, own.W), own.W)
         own_value, exact_value = float(divergence.total(X, own)), float(divergence.total(X, exact))
         return {
             f"{part}/divergence": own_value,
+            f"{part}/refined_codes": float(divergence.total(X, refined)),
             f"{part}/exact_codes": exact_value,
             f"{part}/code_gap": relative_gap(own_value, exact_value, divergence.rounding(X)),
             f"{part}/relative_error": relative_error(X, own),

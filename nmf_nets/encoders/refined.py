@@ -11,6 +11,9 @@ from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components, Rows
 from nmf_nets.updates.base import Update
 
+REFINED = 3
+"""Half-steps from a net's own codes to what is reported as its refined codes."""
+
 
 class Refined(Encoder):
     """The codes that `inner` proposes, after `steps` half-steps on the current W, in training and outside.
@@ -24,7 +27,7 @@ class Refined(Encoder):
         start: Factorization,
         inner: Callable[[Factorization], Encoder],
         update: Update,
-        steps: int = 3,
+        steps: int = REFINED,
         distillation: float = 0.0,
     ):
         super().__init__()

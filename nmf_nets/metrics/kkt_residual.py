@@ -25,10 +25,11 @@ def rough_kkt_residual(
 ) -> float:
     """The same in the dtype of X: no copy, and in float32 no less than some 1e-5."""
     H, W = factors.H, factors.W
-    return max(_of_codes(X, H, W, divergence, on_H), _of_codes(X.T, W.T, H.T, divergence, on_W))
+    return max(codes_residual(X, H, W, divergence, on_H), codes_residual(X.T, W.T, H.T, divergence, on_W))
 
 
-def _of_codes(X: Matrix, H: Codes, W: Components, divergence: Divergence, terms: Terms) -> float:
+def codes_residual(X: Matrix, H: Codes, W: Components, divergence: Divergence, terms: Terms = PLAIN) -> float:
+    """That of H alone, W given, in the dtype of X."""
     if terms.fixed:
         return 0.0
     P, N = divergence.split_gradient(X, H, W)

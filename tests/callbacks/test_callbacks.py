@@ -71,9 +71,11 @@ def test_the_gap_is_that_of_own_codes_above_exact_ones(data):
     for part, X in (("training", data.training), ("validation", data.validation)):
         own = net.factorize(X)
         exact = Factorization(Exact(None, HALS())(X, own.W), own.W)
-        values = [float(net.divergence.total(X, factors)) for factors in (own, exact)]
+        refined = Factorization(HALS()(X, own.H, own.W, 3), own.W)
+        values = [float(net.divergence.total(X, factors)) for factors in (own, exact, refined)]
         assert last[f"{part}/divergence"] == pytest.approx(values[0])
         assert last[f"{part}/exact_codes"] == pytest.approx(values[1])
+        assert last[f"{part}/refined_codes"] == pytest.approx(values[2])
         assert last[f"{part}/code_gap"] == pytest.approx(values[0] / values[1] - 1)
         assert last[f"{part}/code_gap"] > 1e-4, "one sweep is not enough for an exact code"
     assert 0 < last["seconds"] < 60
