@@ -16,6 +16,9 @@ class Encoder(nn.Module, ABC):
     codes_unseen_rows = True
     """Whether rows that were not trained on have codes."""
 
+    tied = False
+    """Whether W learns through the codes as well, so that a step must not hold them."""
+
     distillation: float = 0.0
     """Weight, in what it learns from, of the distance between the two codes of `learn`."""
 

@@ -35,7 +35,7 @@ class Refined(Encoder):
         return self.learn(X, W, rows)[0]
 
     def learn(self, X: Matrix, W: Components, rows: Rows | None = None) -> tuple[Codes, Codes]:
-        proposal = self.inner(X, W, rows)
+        proposal = self.inner(X, W.detach(), rows)
         with torch.no_grad():
             return self.update(X, proposal.detach(), W.detach(), self.steps), proposal
 

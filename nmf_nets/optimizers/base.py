@@ -9,6 +9,7 @@ import torch
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.objective import Objective
+from nmf_nets.refusal import Refusal
 from nmf_nets.weight import free_parameters_of, weights_of
 
 MakeOptimizer = Callable[[Encoder, Decoder], torch.optim.Optimizer]
@@ -34,6 +35,11 @@ class NetAdam(torch.optim.Adam):
     """
 
     def __init__(self, encoder: Encoder, decoder: Decoder, lr: float, net_lr: float, decay: float):
+        if encoder.tied:
+            raise Refusal(
+                f"this step finds W for codes that are held, but those of {type(encoder).__name__} are made of W itself"
+                "; use optimizer=multiplicative or optimizer=adam with this encoder."
+            )
         super().__init__(parameter_groups(encoder, decoder, lr, net_lr), eps=EPS)
         for group in self.param_groups:
             group["first_lr"], group["steps"] = group["lr"], 0
