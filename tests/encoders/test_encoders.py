@@ -37,9 +37,13 @@ from nmf_nets.objective import Objective
 from nmf_nets.optimizers.block import Block
 from nmf_nets.refusal import Refusal
 from nmf_nets.solver import Effort, Solver
+from nmf_nets.updates.active_set import ActiveSet
 from nmf_nets.updates.base import Update
 from nmf_nets.updates.hals import HALS
 from nmf_nets.updates.multiplicative import Multiplicative
+from nmf_nets.updates.optimal_gradient import OptimalGradient
+from nmf_nets.updates.pivoting import Pivoting
+from nmf_nets.updates.projected_gradient import ProjectedGradient
 from nmf_nets.updates.scalar_newton import ScalarNewton
 
 
@@ -516,6 +520,7 @@ SOLVERS = [
     (Multiplicative(Frobenius()), Frobenius()),
     (Multiplicative(KullbackLeibler()), KullbackLeibler()),
     (Multiplicative(ItakuraSaito()), ItakuraSaito()),
+    *((update, Frobenius()) for update in (Pivoting(), ActiveSet(), ProjectedGradient(), OptimalGradient())),
 ]
 
 
