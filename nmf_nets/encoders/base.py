@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-from torch import nn
+from torch import Tensor, nn
 
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.matrix import Matrix
@@ -37,6 +37,12 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def refuse(self, divergence: Divergence) -> None:
         """Raises Refusal for a divergence that this encoder cannot serve."""
+
+    def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
+        """Where weights or memory belong to one component each, gives these components, of new rows of W, a new start.
+
+        components: their numbers; codes: of all training rows.
+        """
 
     def project_(self) -> None:
         """What has to be done to the weights after a gradient step: each non-negative weight's own projection."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
@@ -38,6 +39,9 @@ class Refined(Encoder):
         proposal = self.inner(X, W.detach(), rows)
         with torch.no_grad():
             return self.update(X, proposal.detach(), W.detach(), self.steps), proposal
+
+    def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
+        self.inner.restart_(components, W, codes)
 
     def refuse(self, divergence: Divergence) -> None:
         self.update.refuse(divergence)

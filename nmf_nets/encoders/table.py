@@ -1,5 +1,7 @@
 """No network at all: a free row of codes for every training row."""
 
+from torch import Tensor
+
 from nmf_nets.constraints.base import Constraint
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
@@ -28,6 +30,11 @@ class Table(Encoder):
                 "encoder=table has codes for its training rows only; use encoder=exact on the same W for others."
             )
         return self.codes.rows(rows)
+
+    def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
+        restarted = self.codes.value.detach().clone()
+        restarted[:, components] = codes[:, components]
+        self.codes.assign_(restarted)
 
     def refuse(self, divergence: Divergence) -> None:
         pass

@@ -1,6 +1,7 @@
 """The solver's own half-step, repeated: an encoder without parameters."""
 
 import torch
+from torch import Tensor
 
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
@@ -19,7 +20,7 @@ class Unrolled(Encoder):
     Codes are detached: at the optimum the gradient of D with respect to W is exact with H held constant (Danskin).
     """
 
-    last: torch.Tensor
+    last: Tensor
 
     def __init__(self, start: Factorization, update: Update, steps: int = 300, progress: float = 1e-5, warm: int = 1):
         super().__init__()
@@ -33,6 +34,10 @@ class Unrolled(Encoder):
         H = self.update(X, self.last[rows], W, self.warm)
         self.last[rows] = H
         return H
+
+    def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
+        if self.warm:
+            self.last[:, components] = codes[:, components]
 
     def refuse(self, divergence: Divergence) -> None:
         self.update.refuse(divergence)

@@ -67,6 +67,15 @@ class Online(NetAdam):
         self._decoder.assign_(new.T)
         return objective
 
+    def forget_(self, components: Tensor) -> None:
+        """What the sums hold of these components."""
+        known = self.state.get(next(iter(self._decoder.parameters())), {})
+        if known:
+            known["products"][:, components] = 0
+            known["gram"][components] = 0
+            known["gram"][:, components] = 0
+            known["codes"][:, components] = 0
+
 
 def _long_enough(codes: Tensor, rows: Rows) -> Tensor:
     """Rows that never came have codes of zero."""
