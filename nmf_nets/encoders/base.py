@@ -44,6 +44,9 @@ class Encoder(nn.Module, ABC):
         components: their numbers; codes: of all training rows.
         """
 
+    def rescale_(self, sizes: Tensor) -> None:
+        """Where weights or memory belong to one component each, multiplies them by the sizes that W was divided by."""
+
     def project_(self) -> None:
         """What has to be done to the weights after a gradient step: each non-negative weight's own projection."""
         for weight in weights_of(self):

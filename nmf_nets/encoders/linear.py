@@ -27,6 +27,9 @@ class Linear(Encoder):
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
         return X @ self.A.value
 
+    def rescale_(self, sizes: Tensor) -> None:
+        self.A.assign_(self.A.value.detach() * sizes)
+
     def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
         restarted = self.A.value.detach().clone()
         restarted[:, components] = _projection(W)[:, components]

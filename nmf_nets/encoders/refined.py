@@ -40,6 +40,9 @@ class Refined(Encoder):
         with torch.no_grad():
             return self.update(X, proposal.detach(), W.detach(), self.steps), proposal
 
+    def rescale_(self, sizes: Tensor) -> None:
+        self.inner.rescale_(sizes)
+
     def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
         self.inner.restart_(components, W, codes)
 

@@ -31,6 +31,9 @@ class Table(Encoder):
             )
         return self.codes.rows(rows)
 
+    def rescale_(self, sizes: Tensor) -> None:
+        self.codes.assign_(self.codes.value.detach() * sizes)
+
     def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
         restarted = self.codes.value.detach().clone()
         restarted[:, components] = codes[:, components]

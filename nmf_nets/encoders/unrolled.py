@@ -35,6 +35,10 @@ class Unrolled(Encoder):
         self.last[rows] = H
         return H
 
+    def rescale_(self, sizes: Tensor) -> None:
+        if self.warm:
+            self.last *= sizes
+
     def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
         if self.warm:
             self.last[:, components] = codes[:, components]
