@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from nmf_nets.division import ratio
 from nmf_nets.shapes import Codes, Components, Data
 
 
@@ -36,8 +37,4 @@ class Factorization:
         """The same product with ‖h_k‖ = ‖w_k‖ for every component; a dead component becomes zero on both sides."""
         h, w = torch.linalg.vector_norm(self.H, dim=0), torch.linalg.vector_norm(self.W, dim=1)
         size = (h * w).sqrt()
-        return Factorization(self.H * _ratio(size, h), self.W * _ratio(size, w)[:, None])
-
-
-def _ratio(numerator: torch.Tensor, denominator: torch.Tensor) -> torch.Tensor:
-    return torch.where(denominator > 0, numerator / denominator, 0)
+        return Factorization(self.H * ratio(size, h), self.W * ratio(size, w)[:, None])

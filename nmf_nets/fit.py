@@ -17,7 +17,7 @@ from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.beta import beta_divergence
 from nmf_nets.factorization import Factorization
-from nmf_nets.inits.base import Init, refuse_n_components
+from nmf_nets.inits.base import Init, refuse_equal_components, refuse_n_components
 from nmf_nets.inits.nndsvd import nndsvd
 from nmf_nets.inits.nndsvda import nndsvda
 from nmf_nets.inits.nndsvdar import nndsvdar
@@ -269,9 +269,9 @@ def _start(
         W = recipe.update(X.T, None, H.T, 300, 1e-4).T
     assert H is not None
     assert W is not None
-    if n_components > 1 and bool((H[:, :1] == H).all() & (W[:1] == W).all()):
-        raise Refusal("all components of start are the same, and would stay so; start from different ones.")
-    return Factorization(H, W)
+    begin = Factorization(H, W)
+    refuse_equal_components(begin)
+    return begin
 
 
 def _init(init: str | Init, X: Matrix, n_components: int) -> Init:

@@ -139,6 +139,11 @@ class Matrix(ABC):
         """Σ v x log x in float64, with 0 log 0 = 0."""
         return self._summed(lambda x: torch.xlogy(x, x))
 
+    @cached_property
+    def row_totals(self) -> Tensor:
+        """Σ_j x_ij as a column; weights do not count."""
+        return self @ self.values.new_ones(self.shape[1], 1)
+
     def _summed(self, of: Callable[[Tensor], Tensor]) -> Scalar:
         """Σ v f(x) in float64, a few rows or values at a time: a copy in float64 would be twice the data."""
         values, weights = self.values, self.weights

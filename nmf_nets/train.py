@@ -16,7 +16,6 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
-from nmf_nets.benchmark.best_known import BestKnown
 from nmf_nets.callbacks.stopwatch import Stopwatch
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.loggers.base import log_picture, log_summary, log_table
@@ -114,7 +113,7 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
 
     seconds = callbacks["stopwatch"].seconds
     with Console(stderr=True).status(f"the classical solvers run from the same start for the same {seconds:.1f} s"):
-        verdict = judge(net, data, start, update, seconds, config.seed, BestKnown(Path(config.best_known)))
+        verdict = judge(net, data, start, update, seconds, config.seed, Path(config.best_known))
     run.save_factors(net.own_factors(data.training), data.training_rows, divergence=part_name(divergence))
     run.save_summary(asdict(verdict.summary))
     _show(verdict, run, loggers, trainer.global_step)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from rich import box
@@ -147,7 +148,7 @@ def judge(
     update: Update,
     seconds: float,
     seed: int,
-    best_known: BestKnown,
+    best_known: Path,
 ) -> Verdict:
     """Runs the solver of the net's own update, the fastest one and scikit-learn's from the start of the net for the
     seconds that it trained, and lines all up.
@@ -191,8 +192,9 @@ def judge(
     held = {line.who: line.divergence_value for line in held_lines}
     identity = identity_of(fingerprint(X), divergence, start.n_components)
     who, least = min(((line.who, line.divergence_value) for line in lines), key=lambda each: each[1])
-    best_known.improve(identity, least, method=who, seed=seed)
-    known = min(best_known.value(identity) or least, least)
+    book = BestKnown(best_known)
+    book.improve(identity, least, method=who, seed=seed)
+    known = min(book.value(identity) or least, least)
     summary = Summary(
         divergence=part_name(divergence),
         encoder=part_name(net.encoder),

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from nmf_nets.constraints.base import Constraint
+from nmf_nets.division import divisor
 from nmf_nets.shapes import Rows
 
 
@@ -19,7 +20,7 @@ class NonNegativeWeight(nn.Module):
         super().__init__()
         self.constraint = constraint
         mean = start.mean()
-        self.register_buffer("unit", torch.where(mean > 0, mean, torch.ones_like(mean)))
+        self.register_buffer("unit", divisor(mean))
         self.theta = nn.Parameter(constraint.right_inverse(start / self.unit))
 
     @property

@@ -9,7 +9,7 @@ import nmf_nets
 PACKAGE = Path(nmf_nets.__file__).parent
 
 LAYERS = [
-    ["refusal", "extras", "shapes", "part", "grid", "threads"],
+    ["refusal", "extras", "shapes", "part", "grid", "threads", "division"],
     ["factorization", "matrix", "as_matrix", "sparse_product", "spectrum", "targets"],
     [
         "divergences",
@@ -91,7 +91,7 @@ def test_nobody_knows_the_benchmark_but_the_verdict():
 
 def test_metrics_know_only_factors():
     known = {other for path in SOURCES if room_of(path) == "metrics" for other in imports_of(path)}
-    assert known <= {"metrics", "criterion", "divergences", "factorization", "matrix", "shapes", "spectrum"}
+    assert known <= {"metrics", "criterion", "divergences", "factorization", "matrix", "shapes", "spectrum", "division"}
 
 
 def test_data_know_no_model():

@@ -15,6 +15,7 @@ from nmf_nets.encoders.exact import Exact
 from nmf_nets.encoders.linear import Linear
 from nmf_nets.encoders.lista import LISTA
 from nmf_nets.encoders.mlp import MLP
+from nmf_nets.encoders.projective import Projective
 from nmf_nets.encoders.refined import Refined
 from nmf_nets.encoders.table import Table
 from nmf_nets.encoders.unrolled import Unrolled
@@ -33,6 +34,7 @@ X = as_matrix(load_digits().data[:300, 1:], torch.float32)
 ENCODERS = {
     "table": lambda start, divergence, update: Table(start, Projected()),
     "linear": lambda start, divergence, update: Linear(start, Projected()),
+    "projective": lambda start, divergence, update: Projective(start, Projected()),
     "mlp": lambda start, divergence, update: MLP(start, divergence),
     "lista": lambda start, divergence, update: LISTA(start, divergence, 2),
     "refined": lambda start, divergence, update: Refined(start, lambda start: MLP(start, divergence), update),
@@ -75,8 +77,8 @@ def same_up_to_scale(factors: Factorization, reference: Factorization, c):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("encoder", "optimizer"),
-    [(encoder, None) for encoder in ENCODERS]
-    + [("table", Multiplicative), ("linear", Multiplicative)]
+    [(encoder, None) for encoder in ENCODERS if encoder != "projective"]
+    + [(encoder, Multiplicative) for encoder in ("table", "linear", "projective")]
     + [(encoder, partial(ProjectedAdam, lr=0.1, net_lr=3e-3)) for encoder in ("table", "linear", "mlp", "unrolled")],
 )
 def test_nets(form, encoder, optimizer, c):

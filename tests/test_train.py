@@ -107,9 +107,10 @@ def test_metrics_are_json_lines_on_a_growing_grid(train):
 
 
 @pytest.mark.parametrize("divergence", ["frobenius", "kullback_leibler"])
-@pytest.mark.parametrize("encoder", ["unrolled", "exact", "mlp", "lista", "refined", "linear", "table"])
+@pytest.mark.parametrize("encoder", ["unrolled", "exact", "mlp", "lista", "refined", "linear", "projective", "table"])
 def test_every_encoder_reports_its_gap(train, encoder, divergence):
-    ran = train(f"encoder={encoder}", f"divergence={divergence}", "trainer.max_epochs=5")
+    optimizer = "multiplicative" if encoder == "projective" else "block"
+    ran = train(f"encoder={encoder}", f"optimizer={optimizer}", f"divergence={divergence}", "trainer.max_epochs=5")
     assert ran.code == 0, ran.err
     summary = summary_of(ran)
     assert (summary["encoder"], summary["divergence"]) == (encoder, divergence)

@@ -71,6 +71,14 @@ class Divergence(ABC):
         high, low = self.powers
         return 1 / (high - low)
 
+    @property
+    def tied_exponent(self) -> float:
+        """The exponent with which D never rises where X̂ is of the second degree in the weight, as X Wᵀ W is.
+
+        By the means of the pairs t_a t_b, the power of t is 2β − 1 in P and −1 in N for β ≥ 1, else 1 and 2β − 3.
+        """
+        return 0.5 / max(self.beta, 2 - self.beta)
+
     def unit(self, X: Matrix) -> Scalar:
         """n m mean(X)^β: what D is worth on these data, for learning rates that do not depend on scale or size."""
         return X.mass * X.mean.double().clamp(min=torch.finfo(X.dtype).tiny) ** self.beta

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-from torch import nn
+from torch import Tensor, nn
 
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.matrix import Matrix
@@ -18,6 +18,9 @@ class Encoder(nn.Module, ABC):
 
     codes_follow_W = False
     """Whether the graph of the codes goes back to W; if not, W is a constant to all that is made of them but H W."""
+
+    tied = False
+    """Whether W learns through the codes as well, so that a step must not hold them."""
 
     distillation: float = 0.0
     """Weight, in what it learns from, of the distance between the two codes of `learn`."""
@@ -49,6 +52,15 @@ class Encoder(nn.Module, ABC):
 
     def keep_(self, H: Codes, rows: Rows | None) -> None:
         """Puts these in the place of the codes that it keeps of the rows, if any."""
+
+    def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
+        """Where weights or memory belong to one component each, gives these components, of new rows of W, a new start.
+
+        components: their numbers; codes: of all training rows.
+        """
+
+    def rescale_(self, sizes: Tensor) -> None:
+        """Where weights or memory belong to one component each, multiplies them by the sizes that W was divided by."""
 
     def project_(self) -> None:
         """What has to be done to the weights after a gradient step: each non-negative weight's own projection."""

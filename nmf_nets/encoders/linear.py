@@ -1,5 +1,7 @@
 """Convex NMF: codes that are non-negative mixtures of features."""
 
+from torch import Tensor
+
 from nmf_nets.constraints.base import Constraint
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
@@ -20,11 +22,22 @@ class Linear(Encoder):
 
     def __init__(self, start: Factorization, constraint: Constraint):
         super().__init__()
-        W = start.W
-        self.A = NonNegativeWeight(W.T * (len(W) / (W @ W.T).sum()), constraint)
+        self.A = NonNegativeWeight(_projection(start.W), constraint)
 
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
         return X @ self.A.value
 
+    def rescale_(self, sizes: Tensor) -> None:
+        self.A.assign_(self.A.value.detach() * sizes)
+
+    def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
+        restarted = self.A.value.detach().clone()
+        restarted[:, components] = _projection(W)[:, components]
+        self.A.assign_(restarted)
+
     def refuse(self, divergence: Divergence) -> None:
         pass
+
+
+def _projection(W: Components) -> Tensor:
+    return W.T * (len(W) / (W @ W.T).sum())

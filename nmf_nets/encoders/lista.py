@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from nmf_nets.cold_start import damped_least_squares, lifted_codes
 from nmf_nets.divergences.base import Divergence, floor
+from nmf_nets.division import divisor
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
@@ -47,7 +48,7 @@ class LISTA(Encoder):
     def _layers(self, W: Components) -> list[tuple[Tensor, Tensor, Tensor]]:
         """What (C + μ I)⁻¹ P, M and θ of each layer are on W."""
         G = W @ W.T
-        root = _positive(G.diagonal()).sqrt()
+        root = divisor(G.diagonal()).sqrt()
         cosines = G / root / root[:, None]
         damped = cosines + self.log_damping.exp()[:, None, None] * torch.eye(len(G), dtype=G.dtype, device=G.device)
         return list(zip(torch.linalg.solve(damped, self.coupling), self.momentum, self.threshold, strict=True))
@@ -55,19 +56,19 @@ class LISTA(Encoder):
     def _frobenius(self, X: Matrix, W: Components) -> Codes:
         """On h ∘ √q, G and B likewise."""
         B, G = X @ W.T, W @ W.T
-        root = _positive(G.diagonal()).sqrt()
+        root = divisor(G.diagonal()).sqrt()
         h = (damped_least_squares(B, G) * root).clamp(min=0)
         B, G = B / root, G / root / root[:, None]
-        before, size = h, _total(X, W) / X.shape[1] ** 0.5
+        before, size = h, X.row_totals / X.shape[1] ** 0.5
         for P, M, theta in self._layers(W):
             step = (B - h @ G) @ P + (h - before) * M - size * theta
             before, h = h, (h + step).clamp(min=0)
         return h / root
 
     def _kullback_leibler(self, X: Matrix, W: Components) -> Codes:
-        s, total, least = _positive(W.sum(1)), _total(X, W), floor(X)
+        s, total, least = divisor(W.sum(1)), X.row_totals, floor(X)
         flat = total / s / len(s)
-        ridge, squares = RIDGE * s / _positive(flat), W.T.square().contiguous()
+        ridge, squares = RIDGE * s / divisor(flat), W.T.square().contiguous()
         h = torch.maximum(lifted_codes(X, W), LEAST * flat)
         before = h
         for P, M, theta in self._layers(W):
@@ -77,7 +78,7 @@ class LISTA(Encoder):
             root = (X.product_of(ratio / reconstruction, squares) + ridge).sqrt()
             step = (h - before) * M - (gradient / root) @ P / root - flat * theta
             new = torch.maximum(h + step, LEAST * flat)
-            before, h = h, new * (total / _positive(new @ s[:, None]))
+            before, h = h, new * (total / divisor(new @ s[:, None]))
         return h
 
     def refuse(self, divergence: Divergence) -> None:
@@ -86,12 +87,3 @@ class LISTA(Encoder):
                 f"encoder=lista has layers for β = 1 and 2, one of them, but was made for β = {self.divergence.beta:g} "
                 f"and the divergence has β = {divergence.beta:g}; make both from the same one, or use encoder=mlp."
             )
-
-
-def _positive(values: Tensor) -> Tensor:
-    """1 where they are 0: what is divided by it is 0 there too."""
-    return torch.where(values > 0, values, 1)
-
-
-def _total(X: Matrix, W: Components) -> Tensor:
-    return X @ W.new_ones(X.shape[1], 1)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from nmf_nets.cold_start import lifted_codes
 from nmf_nets.divergences.base import Divergence
+from nmf_nets.division import divisor
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
@@ -60,15 +61,14 @@ class MLP(Encoder):
         W = W.detach()
         if self.divergence.beta == 2:
             given, unit, root = _damped_codes(X, W)
-            seen = torch.cat(given, 1) / torch.where(unit > 0, unit, 1)
+            seen = torch.cat(given, 1) / divisor(unit)
             return (given[1] + unit * self._correction(seen, X, unit)).clamp(min=0) / root
-        total, s = X @ W.new_ones(X.shape[1], 1), W.sum(1)
-        s = torch.where(s > 0, s, 1)
+        total, s = X.row_totals, divisor(W.sum(1))
         with torch.set_grad_enabled(torch.is_grad_enabled() and X.values.requires_grad):
             h = lifted_codes(X, W)
             P, N = self.divergence.split_gradient(X, h, W)
             ratio = torch.where(P > 0, N / P, 1).clamp(LEAST, 1 / LEAST).log()
-            share = (h * s / torch.where(total > 0, total, 1)).clamp(min=LEAST).log()
+            share = (h * s / divisor(total)).clamp(min=LEAST).log()
             given = torch.cat([share + torch.tensor(float(len(s))).log(), ratio], 1)
         corrected = share + ratio + self._correction(given, X, total)
         if self.divergence.beta == 1:
@@ -81,7 +81,7 @@ class MLP(Encoder):
         for number, layer in enumerate(self.layers):
             z = _scaled(layer, z)  # pyright: ignore[reportArgumentType]
             if number == 0 and self.row is not None:
-                z = z + (X @ self.row.weight.T) * torch.where(total > 0, X.shape[1] ** 0.5 / total, 0)
+                z = z + (X @ self.row.weight.T) * (X.shape[1] ** 0.5 / divisor(total))
             z = z.relu()
         return _scaled(self.last, z) + _scaled(self.skip, given)
 
@@ -101,7 +101,7 @@ def _scaled(layer: nn.Linear, z: Tensor) -> Tensor:
 def _damped_codes(X: Matrix, W: Components) -> tuple[list[Codes], Tensor, Tensor]:
     """h_μ ∘ √diag(G) of each damping, the root mean square of x Wᵀ / √diag(G) over components, and √diag(G)."""
     B, G = X @ W.T, W @ W.T
-    root = torch.where(G.diagonal() > 0, G.diagonal(), 1).sqrt()
+    root = divisor(G.diagonal()).sqrt()
     B, G = B / root, G / root / root[:, None]
     one = torch.eye(len(G), dtype=G.dtype, device=G.device)
     unit = B.square().mean(1, keepdim=True).sqrt()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
@@ -38,9 +39,15 @@ class Refined(Encoder):
         return self.learn(X, W, rows)[0]
 
     def learn(self, X: Matrix, W: Components, rows: Rows | None = None) -> tuple[Codes, Codes]:
-        proposal = self.inner(X, W, rows)
+        proposal = self.inner(X, W.detach(), rows)
         with torch.no_grad():
             return self.update(X, proposal.detach(), W.detach(), self.steps), proposal
+
+    def rescale_(self, sizes: Tensor) -> None:
+        self.inner.rescale_(sizes)
+
+    def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
+        self.inner.restart_(components, W, codes)
 
     def refuse(self, divergence: Divergence) -> None:
         self.update.refuse(divergence)

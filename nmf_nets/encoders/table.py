@@ -1,5 +1,7 @@
 """No network at all: a free row of codes for every training row."""
 
+from torch import Tensor
+
 from nmf_nets.constraints.base import Constraint
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
@@ -31,6 +33,14 @@ class Table(Encoder):
 
     def keep_(self, H: Codes, rows: Rows | None) -> None:
         self.codes.assign_(H, rows)
+
+    def rescale_(self, sizes: Tensor) -> None:
+        self.codes.assign_(self.codes.value.detach() * sizes)
+
+    def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
+        restarted = self.codes.value.detach().clone()
+        restarted[:, components] = codes[:, components]
+        self.codes.assign_(restarted)
 
     def refuse(self, divergence: Divergence) -> None:
         pass

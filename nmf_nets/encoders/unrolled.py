@@ -1,6 +1,7 @@
 """The solver's own half-step, repeated: an encoder without parameters."""
 
 import torch
+from torch import Tensor
 
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
@@ -43,6 +44,14 @@ class Unrolled(Encoder):
     def keep_(self, H: Codes, rows: Rows | None) -> None:
         if self.kept is not None and rows is not None:
             self.kept[rows] = H
+
+    def rescale_(self, sizes: Tensor) -> None:
+        if self.kept is not None:
+            self.kept *= sizes
+
+    def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
+        if self.kept is not None:
+            self.kept[:, components] = codes[:, components]
 
     def refuse(self, divergence: Divergence) -> None:
         self.update.refuse(divergence)

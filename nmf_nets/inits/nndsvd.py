@@ -2,6 +2,7 @@
 
 import torch
 
+from nmf_nets.division import divisor
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.base import refuse_n_components
 from nmf_nets.matrix import Matrix
@@ -25,15 +26,11 @@ def nndsvd(X: Matrix, n_components: int, generator: torch.Generator | None = Non
     vp_norm, vn_norm = torch.linalg.vector_norm(vp, dim=1), torch.linalg.vector_norm(vn, dim=1)
     positive = up_norm * vp_norm >= un_norm * vn_norm
     size = (s * torch.where(positive, up_norm * vp_norm, un_norm * vn_norm)).sqrt()
-    u = torch.where(positive, up / _nonzero(up_norm), un / _nonzero(un_norm))
-    v = torch.where(positive[:, None], vp / _nonzero(vp_norm)[:, None], vn / _nonzero(vn_norm)[:, None])
+    u = torch.where(positive, up / divisor(up_norm), un / divisor(un_norm))
+    v = torch.where(positive[:, None], vp / divisor(vp_norm)[:, None], vn / divisor(vn_norm)[:, None])
     return Factorization((u * size).to(X.device, X.dtype), (v * size[:, None]).to(X.device, X.dtype))
 
 
 def filled(start: Factorization, fill_H: torch.Tensor, fill_W: torch.Tensor) -> Factorization:
     """The start with its zeros replaced."""
     return Factorization(torch.where(start.H > 0, start.H, fill_H), torch.where(start.W > 0, start.W, fill_W))
-
-
-def _nonzero(norm: torch.Tensor) -> torch.Tensor:
-    return torch.where(norm > 0, norm, 1)

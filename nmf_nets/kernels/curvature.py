@@ -2,6 +2,7 @@
 
 import torch
 
+from nmf_nets.division import divisor
 from nmf_nets.shapes import Codes, Gram, Scalar
 
 ITERATIONS = 20
@@ -16,10 +17,10 @@ def curvature_bound(G: Gram) -> Scalar:
     v, image = torch.ones_like(M[0]), M.sum(1)
     for _ in range(ITERATIONS):
         most = image.amax()
-        v = (image / torch.where(most > 0, most, 1)).clamp(min=1e-3)  # of any positive v it is a bound
+        v = (image / divisor(most)).clamp(min=1e-3)  # of any positive v it is a bound
         image = M @ v
     bound = torch.minimum((image / v).amax(), M.diagonal().sum()) * (1 + 4 * torch.finfo(G.dtype).eps)
-    return torch.where(bound > 0, bound, 1).to(G.dtype)
+    return divisor(bound).to(G.dtype)
 
 
 def zero_where_nothing_pulls(H: Codes, B: Codes, G: Gram) -> Codes:

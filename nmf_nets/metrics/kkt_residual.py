@@ -4,6 +4,7 @@ import torch
 
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
+from nmf_nets.division import ratio
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components
@@ -34,8 +35,5 @@ def codes_residual(X: Matrix, H: Codes, W: Components, divergence: Divergence, t
         return 0.0
     P, N = divergence.split_gradient(X, H, W)
     P = terms.added_to(P, H)
-    mean = H.mean(0)
-    level = torch.where(mean > 0, H / mean, 0)
-    slope = torch.where(P + N > 0, (P - N) / (P + N), 0)
-    residual = torch.minimum(level, slope).abs()
+    residual = torch.minimum(ratio(H, H.mean(0)), ratio(P - N, P + N)).abs()
     return float((residual if terms.free is None else residual[:, terms.free]).max())

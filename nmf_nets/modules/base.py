@@ -8,6 +8,7 @@ from nmf_nets.decoders.linear import Linear
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.encoders.unrolled import Unrolled
 from nmf_nets.factorization import Factorization
+from nmf_nets.inits.base import refuse_equal_components
 from nmf_nets.optimizers.base import MakeOptimizer
 from nmf_nets.optimizers.block import Block
 from nmf_nets.updates.base import Update
@@ -22,6 +23,7 @@ def completed(
 ) -> tuple[Encoder, Decoder, MakeOptimizer]:
     """The parts that are given, and for the others the tied encoder, the plain decoder and the block step."""
     if start is not None:
+        refuse_equal_components(start)
         encoder = encoder or Unrolled(start, update)
         decoder = decoder or Linear(start, Projected())
     if encoder is None or decoder is None:

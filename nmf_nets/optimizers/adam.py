@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from nmf_nets.decoders.base import Decoder
+from nmf_nets.division import divisor
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.heads.base import Head
 from nmf_nets.objective import Objective
@@ -14,6 +15,9 @@ from nmf_nets.optimizers.base import EPS, parameter_groups
 class ProjectedAdam(torch.optim.Adam):
     """Adam on the gradient of D / unit(X), plus what a head loses, then the projection of every constraint.
 
+    Then every component gets the mean norm that components started with, and its codes what it lost: H D, D⁻¹ W leave
+    H W as it is, and steps that have the size of lr would be small beside components that grow. Components that their
+    codes are tied to keep their norm, as a norm of their own is no such freedom there.
     lr: for non-negative weights, in units of the mean of their start; net_lr: for weights of any sign.
     """
 
@@ -27,7 +31,8 @@ class ProjectedAdam(torch.optim.Adam):
         head: Head | None = None,
     ):
         super().__init__(parameter_groups(encoder, decoder, lr, net_lr, head), betas=(betas[0], betas[1]), eps=EPS)
-        self._parts = (encoder, decoder)
+        self._encoder, self._decoder = encoder, decoder
+        self.param_groups[0]["norm"] = float(torch.linalg.vector_norm(decoder.W.detach(), dim=1).mean())
 
     def step(self, closure: Callable[[], Objective]) -> Objective:  # pyright: ignore[reportIncompatibleMethodOverride]
         with torch.enable_grad():
@@ -35,6 +40,15 @@ class ProjectedAdam(torch.optim.Adam):
             self.zero_grad()
             objective.backward()
         super().step()
-        for part in self._parts:
-            part.project_()
+        self._encoder.project_()
+        self._decoder.project_()
+        if not self._encoder.tied:
+            self._rescale()
         return objective
+
+    @torch.no_grad()
+    def _rescale(self) -> None:
+        W = self._decoder.W
+        sizes = divisor(torch.linalg.vector_norm(W, dim=1) / divisor(W.new_tensor(self.param_groups[0]["norm"])))
+        self._decoder.assign_(W / sizes[:, None])
+        self._encoder.rescale_(sizes)

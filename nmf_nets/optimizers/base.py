@@ -11,6 +11,7 @@ from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
 from nmf_nets.heads.base import Head
 from nmf_nets.objective import Objective
+from nmf_nets.refusal import Refusal
 from nmf_nets.weight import free_parameters_of, weights_of
 
 MakeOptimizer = Callable[..., torch.optim.Optimizer]
@@ -41,6 +42,11 @@ class NetAdam(torch.optim.Adam):
     def __init__(
         self, encoder: Encoder, decoder: Decoder, lr: float, net_lr: float, decay: float, head: Head | None = None
     ):
+        if encoder.tied:
+            raise Refusal(
+                f"this step finds W for codes that are held, but those of {type(encoder).__name__} are made of W itself"
+                "; use optimizer=multiplicative or optimizer=adam with this encoder."
+            )
         super().__init__(parameter_groups(encoder, decoder, lr, net_lr, head), eps=EPS)
         for group in self.param_groups:
             group["first_lr"], group["steps"] = group["lr"], 0

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
@@ -65,6 +66,13 @@ class Block(NetAdam):
             self._encoder.keep_(H, rows)
             self._decoder.assign_(self._fitted(X, H, W)[0])
         return objective
+
+    def forget_(self, components: Tensor) -> None:
+        """Where the last step came from: with other components, it is no place to go on from."""
+        if self._encoder.kept is not None and "codes" in self.known:
+            self.known["codes"] = self._encoder.kept.clone()
+            for name in ("momentum", "components"):
+                self.known.pop(name, None)
 
     def _fitted(self, X: Matrix, H: Codes, W: Components) -> tuple[Components, HalfStep]:
         step = self._update.on(X.T, H.T)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
@@ -53,6 +54,10 @@ class Online(NetAdam):
         self.learn(objective)
         self._decoder.assign_(self._sums.fitted(objective, self.known))
         return objective
+
+    def forget_(self, components: Tensor) -> None:
+        """What the sums hold of these components."""
+        self._sums.forget_(self.known, components)
 
 
 def _sums(update: Update, repeats: int, memory: float) -> RunningSums:

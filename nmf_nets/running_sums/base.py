@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
+from torch import Tensor
+
 from nmf_nets.objective import Objective
 from nmf_nets.shapes import Components
 
@@ -16,3 +18,7 @@ class RunningSums(ABC):
 
         known: the sums, changed in place; empty before the first batch.
         """
+
+    @abstractmethod
+    def forget_(self, known: dict[str, Any], components: Tensor) -> None:
+        """What the sums hold of these components."""

@@ -41,6 +41,12 @@ class GramSums(RunningSums):
             codes[objective.rows] = H
         return self.update.solve(W.T.contiguous(), known["products"], known["gram"], self.repeats, 0.0).T
 
+    def forget_(self, known: dict[str, Any], components: Tensor) -> None:
+        if "gram" in known:
+            known["gram"][components] = 0
+            for name in ("gram", "products", "codes"):
+                known[name][:, components] = 0
+
 
 def _long_enough(codes: Tensor, rows: Rows, n_rows: int | None) -> Tensor:
     """Rows that never came have codes of zero."""

@@ -51,6 +51,16 @@ class NewtonSums(RunningSums):
         known["seen"] += len(H)
         return self._replaced(X, H, W, objective.rows, known)
 
+    def forget_(self, known: dict[str, Any], components: Tensor) -> None:
+        for Q, p, _ in (known[name] for name in ("sums", "before") if name in known):
+            Q[:, components] = 0
+            Q[:, :, components] = 0
+            p[:, components] = 0
+        if "s" in known:
+            known["s"][components] = 0
+        if "history" in known:
+            known["history"][:, components] = 0
+
     def _replaced(self, X: Matrix, H: Codes, W: Components, index: Tensor, known: dict[str, Any]) -> Components:
         """W once the rows of the training matrix at the index were seen again, or for the first time."""
         n_rows, first = len(known["history"]), isinstance(known["x_hat"], list)

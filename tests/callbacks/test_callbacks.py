@@ -1,25 +1,38 @@
 import logging
+from functools import partial
 
 import pytest
+import scipy.sparse
 import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import Logger
 
+from nmf_nets.as_matrix import as_matrix
 from nmf_nets.callbacks.checkpoint import Checkpoint
 from nmf_nets.callbacks.component_pictures import ComponentPictures
 from nmf_nets.callbacks.dead_component_monitor import DeadComponentMonitor
 from nmf_nets.callbacks.epoch_progress import EpochProgress
 from nmf_nets.callbacks.gap_monitor import GapMonitor
+from nmf_nets.callbacks.reseed import Reseed
 from nmf_nets.callbacks.stopwatch import Stopwatch
 from nmf_nets.constraints.projected import Projected
+from nmf_nets.constraints.square import Square
 from nmf_nets.data.digits import Digits
+from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.encoders.exact import Exact
+from nmf_nets.encoders.linear import Linear
+from nmf_nets.encoders.mlp import MLP
+from nmf_nets.encoders.refined import Refined
 from nmf_nets.encoders.table import Table
 from nmf_nets.encoders.unrolled import Unrolled
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
+from nmf_nets.metrics.dead_components import dead_components
 from nmf_nets.modules.frobenius import FrobeniusNMF
+from nmf_nets.modules.kullback_leibler import KullbackLeiblerNMF
+from nmf_nets.optimizers.multiplicative import Multiplicative
+from nmf_nets.optimizers.online import Online
 from nmf_nets.updates.hals import HALS
 
 
@@ -44,9 +57,9 @@ def data():
     return module
 
 
-def fit(data, callbacks, epochs=6, encoder=None, start=None):
+def fit(data, callbacks, epochs=6, encoder=None, start=None, optimizer=None, module=FrobeniusNMF):
     start = start or random(data.training, 4, torch.Generator().manual_seed(0))
-    net = FrobeniusNMF(start, encoder=encoder(start) if encoder else None)
+    net = module(start, encoder=encoder(start) if encoder else None, optimizer=optimizer)
     logger = Memory()
     trainer = Trainer(
         max_epochs=epochs,
@@ -125,6 +138,90 @@ def test_dead_components_are_warned_of_once_by_number(data, caplog):
         "components [2] explain nothing after 1 steps; try another init or seed."
     ]
     assert logger.seen[-1][1]["least_share"] == 0
+
+
+# Dead components ------------------------------------------------------------------------------------------------------
+
+CURED = {
+    "unrolled": {},
+    "unrolled, online": {"optimizer": partial(Online, update=HALS())},
+    "unrolled, KL": {"module": KullbackLeiblerNMF},
+    "mlp": {"encoder": lambda start: MLP(start, Frobenius())},
+    "refined": {"encoder": lambda start: Refined(start, lambda start: Table(start, Projected()), HALS())},
+    "table, multiplicative": {"encoder": lambda start: Table(start, Projected()), "optimizer": Multiplicative},
+    "table, multiplicative, square": {"encoder": lambda start: Table(start, Square()), "optimizer": Multiplicative},
+    "linear, multiplicative": {"encoder": lambda start: Linear(start, Projected()), "optimizer": Multiplicative},
+}
+
+
+def half_dead(data):
+    """A start with two components of zeros, and those two as they were."""
+    good = random(data.training, 6, torch.Generator().manual_seed(0))
+    start = good.clone()
+    start.W[[1, 4]] = 0
+    start.H[:, [1, 4]] = 0
+    return good, start
+
+
+@pytest.mark.parametrize("case", CURED)
+def test_dead_components_start_again_and_end_like_those_of_a_good_start(data, case, caplog):
+    if "online" in case:
+        data.batch_size = 500
+    good, start = half_dead(data)
+    ends = []
+    for begin, callbacks in ((good, []), (start, []), (start, [Reseed(), DeadComponentMonitor()])):
+        net, *_, logger = fit(data, callbacks, 60, start=begin.clone(), **CURED[case])
+        own = net.own_factors(data.training)
+        ends.append((float(net.divergence.total(data.training, own)), dead_components(own)))
+    (of_good, _), (of_dead, dead), (of_cured, still_dead) = ends
+    assert (dead, still_dead) == (2, 0)
+    assert of_cured - of_good < 0.2 * (of_dead - of_good)
+    said = [record.message for record in caplog.records if "explain" in record.message]
+    assert len(said) == 1
+    assert said[0].startswith("components [1, 4] explained nothing after ")
+    assert [seen["reseeded"] for _, seen in logger.seen if "reseeded" in seen] == [2]
+
+
+def test_what_starts_again_lowers_the_error_and_is_the_same_for_sparse_data(data):
+    _, start = half_dead(data)
+    ends = []
+    dense = data.training.to(torch.float64)
+    for X in (dense, as_matrix(scipy.sparse.csr_array(dense.numpy()))):
+        begin = start.to(torch.float64).clone()
+        net = FrobeniusNMF(begin, Table(begin, Projected()))
+        before = float(net.divergence.total(X, net.own_factors(X)))
+        rows = Reseed().reseed(net, net.configure_optimizers(), X)
+        ends.append((rows, net.own_factors(X)))
+        assert list(rows) == [1, 4]
+        assert float(net.divergence.total(X, ends[-1][1])) < before
+    assert ends[0][0] == ends[1][0]
+    torch.testing.assert_close(ends[0][1].W, ends[1][1].W, rtol=1e-9, atol=1e-12)
+
+
+def test_components_that_the_data_have_no_use_for_are_left_alone(data):
+    H, W = (torch.rand(shape, generator=torch.Generator().manual_seed(0)).double() for shape in ((50, 3), (3, 20)))
+    H[:, 2], W[2] = 0, 0
+    X, start = as_matrix(H @ W), Factorization(H, W)
+    net = FrobeniusNMF(start, Table(start, Projected()))
+    assert Reseed().reseed(net, net.configure_optimizers(), X) == {}
+    torch.testing.assert_close(net.decoder.W.detach(), W)
+
+
+def test_nothing_starts_again_that_has_no_time_to_learn(data, caplog):
+    _, start = half_dead(data)
+    net, *_ = fit(data, [Reseed()], epochs=1, start=start)
+    assert dead_components(net.own_factors(data.training)) == 2
+    assert not [record for record in caplog.records if "explain" in record.message]
+
+
+def test_a_row_starts_one_component_only_also_over_a_resume(data):
+    _, start = half_dead(data)
+    first = Reseed()
+    rows = first.reseed(FrobeniusNMF(start.clone()), None, data.training)
+    again = Reseed()
+    again.load_state_dict(first.state_dict())
+    others = again.reseed(FrobeniusNMF(start.clone()), None, data.training)
+    assert len({*rows.values(), *others.values()}) == 4
 
 
 def test_components_are_drawn(data, tmp_path):

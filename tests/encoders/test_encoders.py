@@ -25,6 +25,7 @@ from nmf_nets.encoders.exact import Exact
 from nmf_nets.encoders.linear import Linear
 from nmf_nets.encoders.lista import LISTA
 from nmf_nets.encoders.mlp import MLP
+from nmf_nets.encoders.projective import Projective
 from nmf_nets.encoders.refined import Refined
 from nmf_nets.encoders.table import Table
 from nmf_nets.encoders.unrolled import Unrolled
@@ -37,9 +38,13 @@ from nmf_nets.objective import Objective
 from nmf_nets.optimizers.block import Block
 from nmf_nets.refusal import Refusal
 from nmf_nets.solver import Solver
+from nmf_nets.updates.active_set import ActiveSet
 from nmf_nets.updates.base import Update
 from nmf_nets.updates.hals import HALS
 from nmf_nets.updates.multiplicative import Multiplicative
+from nmf_nets.updates.optimal_gradient import OptimalGradient
+from nmf_nets.updates.pivoting import Pivoting
+from nmf_nets.updates.projected_gradient import ProjectedGradient
 from nmf_nets.updates.scalar_newton import ScalarNewton
 
 
@@ -66,6 +71,7 @@ def trained_lista(start: Factorization, divergence: Divergence, layers: int = 3)
 MAKERS: dict[str, Callable[[Factorization, Divergence, Update], Encoder]] = {
     "table": lambda start, divergence, update: Table(start, Projected()),
     "linear": lambda start, divergence, update: Linear(start, Projected()),
+    "projective": lambda start, divergence, update: Projective(start, Projected()),
     "mlp": lambda start, divergence, update: trained_mlp(start, divergence),
     "lista": lambda start, divergence, update: trained_lista(start, divergence),
     "refined-lista": lambda start, divergence, update: Refined(
@@ -256,11 +262,47 @@ def test_linear_encoder_is_convex_nmf_of_the_transpose():
     assert float(ours) == pytest.approx(float(convex), rel=1e-12)
 
 
-def test_linear_codes_start_at_the_size_of_the_data():
+@pytest.mark.parametrize("encoder", [Linear, Projective])
+def test_linear_codes_start_at_the_size_of_the_data(encoder):
     X = as_matrix(data())
     start = start_of(X)
-    reconstruction = Linear(start, Projected())(X, start.W).detach() @ start.W
+    reconstruction = encoder(start, Projected())(X, start.W).detach() @ start.W
     assert 0.5 < float(reconstruction.mean() / X.mean) < 2
+
+
+# Projective -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [as_matrix, sparse], ids=["dense", "sparse"])
+@pytest.mark.parametrize("divergence", [Frobenius(), KullbackLeibler()], ids=lambda d: type(d).__name__)
+def test_projective_encoder_has_the_loss_and_the_gradient_of_projective_nmf(divergence, kind):
+    X = data()
+    start = start_of(as_matrix(X))
+    encoder, decoder = Projective(start, Projected()), LinearDecoder(start, Projected())
+    net = NonNegativeAutoencoder(encoder, decoder, divergence, Multiplicative)
+    c = encoder.scale.value.detach()
+    W = start.W.clone().requires_grad_()
+    value = divergence(X, c * X @ W.T @ W).sum()
+    value.backward()
+    objective = net.objective(Batch(kind(X), ROWS))
+    assert float(objective.value()) == pytest.approx(float(value.detach()), rel=1e-12)
+    P, N = objective.split_gradient([decoder.weight.theta])[0]
+    assert (P >= 0).all()
+    assert (N >= 0).all()
+    assert gap((P - N) / decoder.weight.unit, W.grad) < 1e-10
+    objective.backward()
+    assert gap(decoder.weight.theta.grad * divergence.unit(kind(X)) / decoder.weight.unit, W.grad) < 1e-10
+
+
+@every_update
+def test_half_steps_after_projective_codes_hold_the_components(update, divergence):
+    X = as_matrix(data())
+    start = start_of(X)
+    refined = Refined(start, lambda start: Projective(start, Projected()), update)
+    assert not refined.tied
+    W = start.W.clone().requires_grad_()
+    refined.learn(X, W)[1].sum().backward()
+    assert W.grad is None
 
 
 # MLP ------------------------------------------------------------------------------------------------------------------
@@ -479,6 +521,7 @@ SOLVERS = [
     (Multiplicative(Frobenius()), Frobenius()),
     (Multiplicative(KullbackLeibler()), KullbackLeibler()),
     (Multiplicative(ItakuraSaito()), ItakuraSaito()),
+    *((update, Frobenius()) for update in (Pivoting(), ActiveSet(), ProjectedGradient(), OptimalGradient())),
 ]
 
 

@@ -26,6 +26,7 @@ from nmf_nets.encoders.exact import Exact
 from nmf_nets.encoders.linear import Linear
 from nmf_nets.encoders.lista import LISTA
 from nmf_nets.encoders.mlp import MLP
+from nmf_nets.encoders.projective import Projective
 from nmf_nets.encoders.refined import Refined
 from nmf_nets.encoders.table import Table
 from nmf_nets.encoders.unrolled import Unrolled
@@ -223,6 +224,7 @@ CONSTRAINTS = {"projected": Projected(), "square": Square(), "softplus": Softplu
 ENCODERS: dict[str, Callable[[Factorization, Divergence, Update, Constraint], Encoder]] = {
     "table": lambda start, divergence, update, constraint: Table(start, constraint),
     "linear": lambda start, divergence, update, constraint: Linear(start, constraint),
+    "projective": lambda start, divergence, update, constraint: Projective(start, constraint),
     "mlp": lambda start, divergence, update, constraint: MLP(start, divergence, (8,)),
     "lista": lambda start, divergence, update, constraint: LISTA(start, divergence, 2),
     "refined": lambda start, divergence, update, constraint: Refined(
@@ -239,6 +241,7 @@ REFUSED = {
         (*pair, "multiplicative"): "needs non-negative weights"
         for pair in product(("mlp", "refined", "lista"), DIVERGENCES)
     },
+    **{("projective", *pair): "made of W itself" for pair in product(DIVERGENCES, ("block", "online"))},
     **{("lista", *pair): "layers for β = 1 and 2" for pair in product(LATER[1:], OPTIMIZERS)},
     **{("exact", "itakura_saito", optimizer): "1 ≤ β ≤ 2" for optimizer in OPTIMIZERS},
 }

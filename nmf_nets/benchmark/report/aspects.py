@@ -185,7 +185,9 @@ def left_out(findings: Findings, task: str, track: str) -> Iterator[Table]:
         )
 
 
-CODES = tuple(f"{who}_codes_{what}" for who in ("own", "refined", "exact") for what in ("value", "seconds", "row_seconds"))
+CODES = tuple(
+    f"{who}_codes_{what}" for who in ("own", "refined", "exact") for what in ("value", "seconds", "row_seconds")
+)
 QUALITIES = {
     "accuracy": "accuracy",
     "NMI": "nmi",

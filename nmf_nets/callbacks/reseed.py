@@ -1,0 +1,111 @@
+"""A new start for components that explain nothing."""
+
+import logging
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from nmf_nets.data.base import MatrixDataModule
+from nmf_nets.factorization import Factorization
+from nmf_nets.grid import GeometricGrid
+from nmf_nets.matrix import Matrix
+from nmf_nets.metrics.dead_components import DEAD, component_shares
+from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
+from nmf_nets.optimizers.block import Block
+from nmf_nets.optimizers.online import Online
+
+log = logging.getLogger(__name__)
+
+LIFT = 1e-3
+"""Of the mean, so that ratios can move what would be zero."""
+
+LATE = 0.9
+"""Of the training, after which a component would not have the time to learn."""
+
+
+class Reseed(Callback):
+    """On a geometric grid of epochs, w_k ← [x_i − x̂_i]₊ for every dead component k, at the size of the living ones,
+    with i the worst fitted row that no component was started from before; says which.
+
+    Where the encoder keeps codes, those of k become the best on w_k for what the others leave, [(X − X̂) w_k]₊ / ‖w_k‖²,
+    which lowers the squared error; by it rows are compared in any divergence. A row that is fitted to half the digits
+    of its dtype starts nothing: there are then more components than the data have use for.
+    """
+
+    def __init__(self, growth: float = 1.25):
+        self.grid = GeometricGrid(growth)
+        self.used: list[int] = []
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        assert isinstance(pl_module, NonNegativeAutoencoder)
+        assert isinstance(data, MatrixDataModule)
+        if trainer.current_epoch + 1 not in self.grid or _late(trainer):
+            return
+        seeded = self.reseed(pl_module, trainer.optimizers[0], data.training.to(pl_module.device))
+        if seeded and trainer.is_global_zero:
+            log.warning(
+                f"components {list(seeded)} explained nothing after {trainer.global_step} steps and start again from "
+                f"the rows {list(seeded.values())} of the training data, which were fitted worst."
+            )
+            for logger in trainer.loggers:
+                logger.log_metrics({"reseeded": float(len(seeded))}, step=trainer.global_step)
+
+    @torch.no_grad()
+    def reseed(self, net: NonNegativeAutoencoder, optimizer: object, X: Matrix) -> dict[int, int]:
+        """The row that each dead component was started from."""
+        own = net.own_factors(X)
+        dead = component_shares(own) <= DEAD / own.n_components
+        if not bool(dead.any()):
+            return {}
+        H, W = torch.where(dead, 0, own.H), torch.where(dead[:, None], 0, own.W)
+        size = W[~dead].square().sum(1).mean().sqrt() if not bool(dead.all()) else X.square_norm.sqrt().sqrt().to(W)
+        seeded: dict[int, int] = {}
+        for k in torch.nonzero(dead)[:, 0].tolist():
+            row, w = self._worst(X, Factorization(H, W))
+            if w is None:
+                break
+            w = torch.maximum(w, LIFT * w.mean())
+            w = w * (size / torch.linalg.vector_norm(w))
+            h = ((X @ w[:, None])[:, 0] - H @ (W @ w)).clamp(min=0) / size**2
+            W[k], H[:, k] = w, torch.maximum(h, LIFT * h.mean())
+            self.used.append(row)
+            seeded[k] = row
+        if seeded:
+            components = torch.tensor(list(seeded), device=W.device)
+            whole = net.decoder.W.clone()
+            whole[components] = W[components]
+            net.decoder.assign_(whole)
+            net.encoder.restart_(components, whole, H)
+            if isinstance(optimizer, Block | Online):
+                optimizer.forget_(components)
+        return seeded
+
+    def _worst(self, X: Matrix, factors: Factorization) -> tuple[int, Tensor | None]:
+        """The row with the largest squared error, and the positive part of what is left of it."""
+        H, W = factors.H, factors.W
+        errors = X.row_sum(X.values.square()) - 2 * ((X @ W.T) * H).sum(1) + ((H @ (W @ W.T)) * H).sum(1)
+        errors[self.used] = -torch.inf
+        row = int(errors.argmax())
+        x = X.rows(torch.tensor([row], device=X.device)).dense()[0]
+        left = (x - H[row] @ W).clamp(min=0)
+        fitted = torch.linalg.vector_norm(left) <= torch.finfo(x.dtype).eps ** 0.5 * torch.linalg.vector_norm(x)
+        return row, None if bool(fitted) or errors[row] == -torch.inf else left
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"used": self.used}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.used = state_dict["used"]
+
+
+def _late(trainer: Trainer) -> bool:
+    epochs, steps = trainer.max_epochs, trainer.max_steps
+    return (
+        trainer.should_stop
+        or (epochs is not None and epochs >= 0 and trainer.current_epoch + 1 > LATE * epochs)
+        or (steps >= 0 and trainer.global_step > LATE * steps)
+    )
