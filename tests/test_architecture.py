@@ -53,6 +53,7 @@ BESIDE = {
     ("extras", "refusal"),
     ("optimizers", "running_sums"),
     ("benchmark", "program"),
+    ("benchmark", "callbacks"),
 }
 
 
