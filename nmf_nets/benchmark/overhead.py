@@ -50,7 +50,7 @@ class EpochTimes(Callback):
 def by_lightning(name: str, X: DenseMatrix, start: Factorization, batch_size: int, epochs: int) -> tuple[float, Tensor]:
     """Seconds of an epoch, the median after the first, and W."""
     encoder = Unrolled(start, HALS(), warm=1) if name == "unrolled" else MLP(start, Frobenius())
-    optimizer = partial(Online, update=HALS(), repeats=SWEEPS)
+    optimizer = partial(Online, update=HALS(), repeats=SWEEPS, memory=1.0)
     net = NonNegativeAutoencoder(encoder, Linear(start, Projected()), Frobenius(), optimizer)
     times = EpochTimes()
     trainer = Trainer(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nmf_nets.matrix import Matrix, SparseMatrix
-from nmf_nets.shapes import Codes, Components, PerComponent
+from nmf_nets.shapes import Codes, Components, PerComponent, PerSample
 from nmf_nets.threads import use_threads
 
 LEAST_PART = 0.25
@@ -22,10 +22,11 @@ BLOCK = 64
 
 
 class Rows(NamedTuple):
-    """Rows of X as they are seen: the codes, and x̂ where the values of X are."""
+    """Rows of X as they were seen: the codes, x̂ where the values of X are, and what each row weighs."""
 
     H: Codes
     x_hat: Tensor
+    weights: PerSample
 
 
 class Sums(NamedTuple):
@@ -39,6 +40,7 @@ class Sums(NamedTuple):
 def fit_columns(
     X: Matrix,
     H: Codes,
+    weights: PerSample,
     W: Components,
     s: PerComponent,
     old: Rows | None,
@@ -47,7 +49,8 @@ def fit_columns(
     repeats: int,
     all_columns: bool,
 ) -> tuple[Components, Rows]:
-    """Takes the `old` rows, where they were seen, out of what is summed in `before`, and adds the new to `sums`. Then
+    """Takes the `old` rows, where they were seen, out of what is summed in `before`, and adds the new to `sums`, all with
+    their weights. Then
 
         w_kj ← max(w_kj − (Σ_l G_jkl w_lj − p_jk + s_k) / G_jkk, w_kj / 4)        G, p of both sums
 
@@ -55,7 +58,7 @@ def fit_columns(
     seen before.
     """
     if H.device.type != "cpu":
-        return fit_columns_torch(X, H, W, s, old, before, sums, repeats, all_columns)
+        return fit_columns_torch(X, H, weights, W, s, old, before, sums, repeats, all_columns)
     (n, m), r = X.shape, H.shape[1]
     if isinstance(X, SparseMatrix):
         place = torch.arange(len(X.values), dtype=torch.int32)
@@ -67,17 +70,17 @@ def fit_columns(
     values = X.values.reshape(-1).contiguous()
     threads = use_threads(2 * len(values) * r * r)
     fitted, x_hat = W.T.clone(memory_format=torch.contiguous_format), torch.empty_like(values)
-    given = old or Rows(H[:0], values[:0])
-    arrays = [part.contiguous().numpy() for part in (values, H, fitted, s, *given, x_hat, *before, *sums)]
+    given = old or Rows(H[:0], values[:0], weights[:0])
+    arrays = [part.contiguous().numpy() for part in (values, H, weights, fitted, s, *given, x_hat, *before, *sums)]
     eps = np.finfo(values.numpy().dtype).eps
     _fit(threads, crow, index, place, *arrays, repeats, eps, all_columns, old is not None)  # type: ignore
-    return fitted.T, Rows(H, x_hat)
+    return fitted.T, Rows(H, x_hat, weights)
 
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 @no_type_check
 def _fit(
-    threads, crow, rows, place, values, H, W, s, old_H, old_x_hat, x_hat,
+    threads, crow, rows, place, values, H, weights, W, s, old_H, old_x_hat, old_weights, x_hat,
     Q_before, p_before, entries_before, Q, p, entries, repeats, eps, all_columns, seen,
 ):  # fmt: skip
     m, r = W.shape
@@ -95,13 +98,14 @@ def _fit(
                         continue
                     met = True
                     if seen:
-                        _add(-x, old_H[i], max(old_x_hat[at], number(LEAST_RATIO) * x), Q_before[j], p_before[j])
+                        least = max(old_x_hat[at], number(LEAST_RATIO) * x)
+                        _add(-old_weights[i] * x, old_H[i], least, Q_before[j], p_before[j])
                         entries_before[j] -= 1
                     reached = number(0)
                     for k in range(r):
                         reached += H[i, k] * W[j, k]
                     x_hat[at] = reached
-                    _add(x, H[i], max(reached, number(LEAST_RATIO) * x), Q[j], p[j])
+                    _add(weights[i] * x, H[i], max(reached, number(LEAST_RATIO) * x), Q[j], p[j])
                     entries[j] += 1
                 if not met:
                     continue
@@ -147,6 +151,7 @@ def _descend(G, b, w, repeats, eps, forget):
 def fit_columns_torch(
     X: Matrix,
     H: Codes,
+    weights: PerSample,
     W: Components,
     s: PerComponent,
     old: Rows | None,
@@ -157,7 +162,7 @@ def fit_columns_torch(
 ) -> tuple[Components, Rows]:
     """fit_columns in plain torch."""
     eps = torch.finfo(W.dtype).eps
-    new = Rows(H, X.sample(H, W).reshape(-1))
+    new = Rows(H, X.sample(H, W).reshape(-1), weights)
     _add_torch(X, new, sums, 1)
     if old is not None:
         _add_torch(X, old, before, -1)
@@ -179,7 +184,7 @@ def fit_columns_torch(
 def _add_torch(X: Matrix, rows: Rows, sums: Sums, sign: int) -> None:
     x, H = X.values, rows.H
     x_hat = torch.maximum(rows.x_hat.view_as(x), LEAST_RATIO * x)
-    ratio = torch.where(x > 0, sign * x / x_hat, 0)
+    ratio = torch.where(x > 0, sign * X.of_rows(rows.weights) * x / x_hat, 0)
     squares = (H[:, :, None] * H[:, None, :]).flatten(1)
     sums.p.add_(2 * (X.with_values(ratio).T @ H))
     sums.Q.add_((X.with_values(torch.where(x > 0, ratio / x_hat, 0)).T @ squares).view_as(sums.Q))

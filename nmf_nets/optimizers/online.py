@@ -25,7 +25,9 @@ class Online(NetAdam):
 
     For the Frobenius divergence the model is D itself (GramSums), and on full batches this is Block; for
     Kullback–Leibler it is Newton's (NewtonSums). Rows without a place in the training matrix, as of a stream, are added
-    to what is remembered of the others, times `memory`.
+    to what is remembered of the others.
+    memory: what earlier rows still weigh at each batch: of a stream, and in the first two passes, as their codes were
+    made when W was worse; later all rows weigh the same.
     update: of the model by steps for the Frobenius divergence; `repeats` of them.
     lr, net_lr, decay: of NetAdam.
     """
@@ -36,7 +38,7 @@ class Online(NetAdam):
         decoder: Decoder,
         update: Update,
         repeats: int = 2,
-        memory: float = 0.95,
+        memory: float = 0.9,
         lr: float = 0.1,
         net_lr: float = 1e-2,
         decay: float = 400,
@@ -62,7 +64,7 @@ class Online(NetAdam):
 
 def _sums(update: Update, repeats: int, memory: float) -> RunningSums:
     if isinstance(update, GramUpdate):
-        return GramSums(update, repeats, memory)
+        return GramSums(repeats, memory, update)
     if isinstance(update, ScalarNewton):
         return NewtonSums(repeats, memory)
     raise Refusal(

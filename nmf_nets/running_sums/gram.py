@@ -7,39 +7,46 @@ import torch
 from torch import Tensor
 
 from nmf_nets.objective import Objective
-from nmf_nets.running_sums.base import RunningSums
+from nmf_nets.running_sums.base import LARGE, RunningSums
 from nmf_nets.shapes import Components, Rows
 from nmf_nets.updates.base import GramUpdate
 
 
 @dataclass(frozen=True)
 class GramSums(RunningSums):
-    """A = HᵀX and C = HᵀH, with the codes that each row had when it was last seen:
+    """A = Σ_i v_i h_iᵀ x_i and C = Σ_i v_i h_iᵀ h_i, with the code and the weight of each row when it was last seen:
 
-        A ← A + (H_new − H_old)ᵀ X_batch        C ← C + H_newᵀ H_new − H_oldᵀ H_old
+        A ← A + (v H_new − V_old H_old)ᵀ X_batch        C ← C + v H_newᵀ H_new − H_oldᵀ V_old H_old
 
     Holds the codes of all rows, and a matrix of the size of W.
     """
 
     update: GramUpdate
-    repeats: int
-    memory: float
 
     def fitted(self, objective: Objective, known: dict[str, Any]) -> Components:
         X, W, H = objective.X, objective.factors.W.detach(), objective.factors.H.detach()
         if "products" not in known:
-            known["products"], known["gram"] = torch.zeros_like(W.T), W.new_zeros(len(W), len(W))
-            known["codes"] = W.new_zeros(0, len(W))
-        if objective.rows is None:
-            for name, part in (("products", X.T @ H), ("gram", H.T @ H)):
-                known[name].mul_(self.memory).add_(part)
+            known |= {"products": torch.zeros_like(W.T), "gram": W.new_zeros(len(W), len(W))}
+            known |= {"codes": W.new_zeros(0, len(W)), "weights": W.new_zeros(0)}
+        self.count(objective, known)
+        weight, rows = known["weight"], objective.rows
+        if rows is None:
+            known["products"] += weight * (X.T @ H)
+            known["gram"] += weight * (H.T @ H)
         else:
-            known["codes"] = codes = _long_enough(known["codes"], objective.rows, objective.n_rows)
-            old = codes[objective.rows]
-            known["products"] += X.T @ (H - old)
-            known["gram"] += H.T @ H - old.T @ old
-            codes[objective.rows] = H
-        return self.update.solve(W.T.contiguous(), known["products"], known["gram"], self.repeats, 0.0).T
+            for name in ("codes", "weights"):
+                known[name] = _long_enough(known[name], rows, objective.n_rows)
+            old = known["codes"][rows]
+            weighted = known["weights"][rows][:, None] * old
+            known["products"] += X.T @ (weight * H - weighted)
+            known["gram"] += weight * (H.T @ H) - weighted.T @ old
+            known["codes"][rows], known["weights"][rows] = H, weight
+        fitted = self.update.solve(W.T.contiguous(), known["products"], known["gram"], self.repeats, 0.0).T
+        if weight > LARGE:
+            known["weight"] = 1.0
+            for name in ("products", "gram", "weights"):
+                known[name] /= weight
+        return fitted
 
     def forget_(self, known: dict[str, Any], components: Tensor) -> None:
         if "gram" in known:
@@ -48,7 +55,9 @@ class GramSums(RunningSums):
                 known[name][:, components] = 0
 
 
-def _long_enough(codes: Tensor, rows: Rows, n_rows: int | None) -> Tensor:
-    """Rows that never came have codes of zero."""
-    missing = (int(rows.max()) + 1 if n_rows is None else n_rows) - len(codes)
-    return codes if missing <= 0 else torch.cat([codes, codes.new_zeros(max(missing, len(codes)), codes.shape[1])])
+def _long_enough(of_rows: Tensor, rows: Rows, n_rows: int | None) -> Tensor:
+    """Rows that never came have zeros."""
+    missing = (int(rows.max()) + 1 if n_rows is None else n_rows) - len(of_rows)
+    if missing <= 0:
+        return of_rows
+    return torch.cat([of_rows, of_rows.new_zeros(max(missing, len(of_rows)), *of_rows.shape[1:])])

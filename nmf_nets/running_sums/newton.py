@@ -10,7 +10,7 @@ from nmf_nets.kernels.columns import Rows, Sums, fit_columns
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
 from nmf_nets.refusal import Refusal
-from nmf_nets.running_sums.base import RunningSums
+from nmf_nets.running_sums.base import LARGE, RunningSums
 from nmf_nets.shapes import Codes, Components
 
 
@@ -19,37 +19,39 @@ class NewtonSums(RunningSums):
     """For each feature j, with h and x̂ as the row had them when it was last seen, the second-order model of D in W_·j
 
         ½ w Q_j wᵀ − (p_j − s) w + const
-        Q_j = Σ_i x_ij h_iᵀ h_i / x̂_ij²        p_j = Σ_i 2 x_ij h_i / x̂_ij        s = Σ_i h_i
+        Q_j = Σ_i v_i x_ij h_iᵀ h_i / x̂_ij²        p_j = Σ_i 2 v_i x_ij h_i / x̂_ij        s = Σ_i v_i h_i
 
-    minimised by coordinate steps (fit_columns), for the features of the batch, and for all at the end of a pass. What
-    was seen in this pass over the rows and what was left from the last are summed apart, so that rounding does not pile
-    up. Holds codes of all rows, an x̂ for every entry of X and 2 r² numbers for every feature.
+    with weights v, minimised by coordinate steps (fit_columns), for the features of the batch, and for all at the end
+    of a pass. What was seen in this pass over the rows and what was left from the last are summed apart, so that
+    rounding does not pile up. Holds codes of all rows, an x̂ for every entry of X and 2 r² numbers for every feature.
     Source: the incremental Newton method of Rodomanov & Kropotov (2016), with a model for each feature.
     """
 
-    repeats: int
-    memory: float
-
     def fitted(self, objective: Objective, known: dict[str, Any]) -> Components:
         X, W, H = objective.X, objective.factors.W.detach(), objective.factors.H.detach()
-        if "sums" not in known:
-            known |= {"sums": _nothing(W), "before": _nothing(W), "s": W.new_zeros(len(W))}
-        if objective.rows is None:
-            for part in (known["s"], *known["sums"]):
-                part.mul_(self.memory)
-            return self._solved(X, H, W, None, known)[0]
         n_rows = objective.n_rows
-        if n_rows is None:
+        if objective.rows is not None and n_rows is None:
             raise Refusal(
                 "optimizer=online has to know where a pass over the rows ends, but the batch does not say how many "
                 "there are; give Batch its n_rows, or no rows for a stream."
             )
-        if "history" not in known:
-            known |= {"history": W.new_zeros(n_rows, len(W)), "lengths": W.new_zeros(n_rows), "x_hat": [], "seen": 0}
-        if known["seen"] + len(H) > n_rows:
-            _begin_pass(known)
-        known["seen"] += len(H)
-        return self._replaced(X, H, W, objective.rows, known)
+        if "sums" not in known:
+            known |= {"sums": _nothing(W), "before": _nothing(W), "s": W.new_zeros(len(W))}
+        begins = self.count(objective, known)
+        if objective.rows is None or n_rows is None:
+            W = self._solved(X, H, W, None, known)[0]
+        else:
+            if "history" not in known:
+                known |= {"history": W.new_zeros(n_rows, len(W)), "weights": W.new_zeros(n_rows)}
+                known |= {"lengths": W.new_zeros(n_rows), "x_hat": []}
+            if begins:
+                _begin_pass(known)
+            W = self._replaced(X, H, W, objective.rows, known)
+        if known["weight"] > LARGE:
+            for part in (known["s"], *known["sums"][:2], *known["before"][:2], known.get("weights", known["s"][:0])):
+                part /= known["weight"]
+            known["weight"] = 1.0
+        return W
 
     def forget_(self, known: dict[str, Any], components: Tensor) -> None:
         for Q, p, _ in (known[name] for name in ("sums", "before") if name in known):
@@ -71,19 +73,20 @@ class NewtonSums(RunningSums):
             known["x_hat"].append((index, rows.x_hat))
         else:
             places = _places(known["lengths"], index)
-            old = Rows(known["history"][index], known["x_hat"][places])
-            known["s"] -= old.H.sum(0)
+            old = Rows(known["history"][index], known["x_hat"][places], known["weights"][index])
+            known["s"] -= old.weights @ old.H
             W, rows = self._solved(X, H, W, old, known, all_columns)
             known["x_hat"][places] = rows.x_hat
-        known["history"][index] = H
+        known["history"][index], known["weights"][index] = H, known["weight"]
         return W
 
     def _solved(
         self, X: Matrix, H: Codes, W: Components, old: Rows | None, known: dict[str, Any], all_columns: bool = False
     ) -> tuple[Components, Rows]:
-        known["s"] += H.sum(0)
+        known["s"] += known["weight"] * H.sum(0)
         sums, before = Sums(*known["sums"]), Sums(*known["before"])
-        return fit_columns(X, H, W, known["s"], old, before, sums, self.repeats, all_columns)
+        new = H.new_full((len(H),), known["weight"])
+        return fit_columns(X, H, new, W, known["s"], old, before, sums, self.repeats, all_columns)
 
 
 def _begin_pass(known: dict[str, Any]) -> None:
@@ -91,7 +94,7 @@ def _begin_pass(known: dict[str, Any]) -> None:
     known["before"], known["sums"] = known["sums"], known["before"]
     for part in known["sums"]:
         part.zero_()
-    known["s"], known["seen"] = known["history"].sum(0), 0
+    known["s"] = known["weights"] @ known["history"]
     if isinstance(known["x_hat"], list):  # the first pass is over: all rows in the order of the training matrix
         lengths, chunks = known["lengths"], known["x_hat"]
         known["x_hat"] = torch.cat([x_hat for _, x_hat in chunks])

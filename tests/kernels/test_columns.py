@@ -32,7 +32,8 @@ def test_compiled_columns_equal_their_torch_twin(sparse, all_columns, repeats):
     found = []
     for fit in (fit_columns, fit_columns_torch):
         before, sums = nothing(m, r), nothing(m, r)
-        first, rows = fit(X, H, W, H.sum(0), None, before, sums, repeats, all_columns)
+        weights = 1 + uniform(n, seed=6)
+        first, rows = fit(X, H, weights, W, weights @ H, None, before, sums, repeats, all_columns)
         part = torch.arange(0, n, 3)
         places = (rows.x_hat.view(n, m)[part]).reshape(-1) if not sparse else None
         if places is None:
@@ -40,8 +41,9 @@ def test_compiled_columns_equal_their_torch_twin(sparse, all_columns, repeats):
             places = torch.cat([each for i, each in enumerate(rows.x_hat.split(lengths.tolist())) if i % 3 == 0])
         new = uniform(len(part), r, seed=5)
         after = nothing(m, r)
-        s = H.sum(0) - H[part].sum(0) + new.sum(0)
-        second, again = fit(X.rows(part), new, first, s, Rows(H[part], places), sums, after, repeats, all_columns)
+        s = weights @ H - weights[part] @ H[part] + 3 * new.sum(0)
+        old, three = Rows(H[part], places, weights[part]), new.new_full((len(new),), 3)
+        second, again = fit(X.rows(part), new, three, first, s, old, sums, after, repeats, all_columns)
         positive = X.rows(part).values.reshape(-1) > 0
         found.append([first, second, *sums, *after, again.x_hat.reshape(-1)[positive]])
     for compiled, twin in zip(*found, strict=True):
@@ -52,6 +54,6 @@ def test_a_step_leaves_a_quarter_of_an_entry_at_least_and_columns_without_entrie
     X = as_matrix(scipy.sparse.csr_array(torch.eye(3, dtype=torch.float64).numpy()[:, [0, 1]] * 1e-6))
     H, W = torch.ones(3, 1, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64)
     fitted, _ = fit_columns(
-        X.rows(torch.tensor([0])), H[:1], W, H[:1].sum(0), None, nothing(2, 1), nothing(2, 1), 1, True
+        X.rows(torch.tensor([0])), H[:1], H[:1, 0], W, H[:1].sum(0), None, nothing(2, 1), nothing(2, 1), 1, True
     )
     assert fitted.tolist() == [[0.25, 1.0]]

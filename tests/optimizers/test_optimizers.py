@@ -467,15 +467,19 @@ def test_online_on_full_batches_is_block(kind):
 
 
 @every_kind
-def test_online_sums_are_those_of_the_last_codes_of_all_rows(kind):
+@pytest.mark.parametrize(("passes", "of_earlier"), [(1, 0.9), (2, 0.9), (4, 1.0)])
+def test_online_sums_are_those_of_the_last_codes_of_all_rows(passes, of_earlier, kind):
     X = matrix(data(), kind)
     net, step = online_net(X)
-    train(net, step, ResidentLoader(X, 16), range(3))
+    train(net, step, ResidentLoader(X, 16), range(passes))
     known = known_to(net, step)
-    H = known["codes"][:40]
-    assert gap(known["products"], X.T @ H) < 1e-12
-    assert gap(known["gram"], H.T @ H) < 1e-12
+    H, weights = known["codes"][:40], known["weights"][:40]
+    assert gap(known["products"], X.T @ (weights[:, None] * H)) < 1e-12
+    assert gap(known["gram"], H.T @ (weights[:, None] * H)) < 1e-12
     assert not known["codes"][40:].any()
+    ratios = weights.unique() / known["weight"]
+    assert gap(ratios, of_earlier ** torch.arange(len(ratios) - 1, -1, -1).double()) < 1e-12
+    assert len(ratios) == (3 if of_earlier < 1 else 1)
 
 
 @every_kind
@@ -492,12 +496,12 @@ def test_online_batches_end_at_a_stationary_point_of_all_rows(update, kind):
 def test_online_models_of_a_whole_pass_have_the_slope_and_the_curvature_of_the_divergence(kind, size):
     X = matrix(data(), kind)
     net, step = online_net(X, UPDATES[1.0], repeats=0)  # W stays, so that all rows are seen at the same W
-    train(net, step, ResidentLoader(X, size), range(2))
+    train(net, step, ResidentLoader(X, size), range(4))
     known, W, H = known_to(net, step), net.decoder.W.detach(), net.own_factors(X).H
     Q, p, entries = known["sums"]
     X_hat, dense = H @ W, X.dense()
-    assert gap(Q, torch.einsum("ij,ik,il->jkl", dense / X_hat**2, H, H)) < 1e-9
-    slope = torch.einsum("jkl,lj->jk", Q, W) - p + known["s"]
+    assert gap(Q / known["weight"], torch.einsum("ij,ik,il->jkl", dense / X_hat**2, H, H)) < 1e-9
+    slope = (torch.einsum("jkl,lj->jk", Q, W) - p + known["s"]) / known["weight"]
     assert gap(slope, (H.T @ (1 - dense / X_hat)).T) < 1e-9
     assert torch.equal(entries, (dense > 0).sum(0).double())
     assert all(float(part.abs().max()) < 1e-9 for part in known["before"])
@@ -530,7 +534,8 @@ def test_a_stream_is_remembered_with_what_memory_leaves():
         objective = step.step(lambda start=start: net.objective(Batch(X.span(start, start + 10), None)))  # pyright: ignore
         parts.append(objective.factors.H)
         sums = 0.5 * sums + parts[-1].T @ parts[-1]
-    assert gap(known_to(net, step)["gram"], sums) < 1e-12
+    known = known_to(net, step)
+    assert gap(known["gram"] / known["weight"], sums) < 1e-12
 
 
 @pytest.mark.parametrize("beta", [2.0, 1.0])
