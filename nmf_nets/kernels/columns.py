@@ -49,8 +49,8 @@ def fit_columns(
     repeats: int,
     all_columns: bool,
 ) -> tuple[Components, Rows]:
-    """Takes the `old` rows, where they were seen, out of what is summed in `before`, and adds the new to `sums`, all with
-    their weights. Then
+    """Takes the `old` rows, where they were seen, out of what is summed in `before`, and adds the new to `sums`, all
+    with their weights. Then
 
         w_kj ← max(w_kj − (Σ_l G_jkl w_lj − p_jk + s_k) / G_jkk, w_kj / 4)        G, p of both sums
 

@@ -39,8 +39,9 @@ class RunningSums(ABC):
         """What the sums hold of these components."""
 
     def count(self, objective: Objective, known: dict[str, Any]) -> bool:
-        """Whether a new pass over the rows begins. known["weight"] becomes what the rows of the batch weigh: it grows, and
-        the sums are left as they are, as the minimum does not depend on their unit."""
+        """Whether a new pass over the rows begins. known["weight"] becomes what the rows of the batch weigh: it grows,
+        and the sums are left as they are, as the minimum does not depend on their unit.
+        """
         known.setdefault("weight", 1.0)
         n_rows, n = objective.n_rows, objective.X.shape[0]
         begins = False
