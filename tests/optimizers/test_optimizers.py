@@ -538,6 +538,40 @@ def test_a_stream_is_remembered_with_what_memory_leaves():
     assert gap(known["gram"] / known["weight"], sums) < 1e-12
 
 
+def redundant() -> Tensor:
+    """Rows of which a part says nearly all."""
+    return (uniform(600, 5) ** 2 @ uniform(5, 30, seed=1)) * (0.8 + 0.4 * uniform(600, 30, seed=2))
+
+
+@every_kind
+@pytest.mark.parametrize("update", UPDATES.values(), ids=lambda part: type(part).__name__)
+def test_forgetful_passes_are_sooner_near_where_full_batches_end(update, kind):
+    X = matrix(redundant(), kind)
+    start, values = start_of(X), {}
+    for memory in (1.0, 0.9):
+        net, step = online_net(X, update, memory=memory)
+        train(net, step, ResidentLoader(X, 30), range(1))
+        values[memory] = float(net.divergence.total(X, net.own_factors(X)))
+    train(net, step, ResidentLoader(X, 30), range(1, 40))
+    ours = float(net.divergence.total(X, net.own_factors(X)))
+    full = next(islice(Solver(update).iterates(X, start), 400, None))
+    assert values[0.9] < values[1.0]
+    assert ours < 1.01 * float(net.divergence.total(X, full))
+
+
+@every_kind
+@pytest.mark.parametrize("update", UPDATES.values(), ids=lambda part: type(part).__name__)
+def test_a_stream_of_rows_that_never_come_again_finds_components_of_them_all(update, kind):
+    X = matrix(redundant(), kind)
+    net, step = online_net(X, update)
+    for begin in range(0, 600, 10):
+        batch = Batch(X.span(begin, begin + 10), None)
+        step.step(partial(net.objective, batch))
+    full = next(islice(Solver(update).iterates(X, start_of(X)), 400, None))
+    reached, best = (float(net.divergence.total(X, each)) for each in (net.own_factors(X), full))
+    assert reached < 1.25 * best
+
+
 @pytest.mark.parametrize("beta", [2.0, 1.0])
 def test_a_saved_online_run_goes_on_as_if_it_had_not_stopped(beta):
     X = matrix(data(), "sparse")
