@@ -1,5 +1,6 @@
 """A half-step on W from the codes of the batch."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,6 +18,8 @@ from nmf_nets.objective import Objective
 from nmf_nets.optimizers.base import NetAdam
 from nmf_nets.shapes import Codes, Components, Rows
 from nmf_nets.updates.base import Update
+
+log = logging.getLogger(__name__)
 
 
 class Block(NetAdam):
@@ -44,7 +47,7 @@ class Block(NetAdam):
         head: Head | None = None,
     ):
         super().__init__(encoder, decoder, lr, net_lr, decay, head)
-        self._update, self._effort = update, update.effort_of(repeats)
+        self._update, self._effort, self._warned = update, update.effort_of(repeats), False
         self._extrapolation = update.extrapolation if extrapolate and encoder.kept is not None else None
         if self._extrapolation is not None and encoder.kept is not None:
             self.known["codes"] = encoder.kept.clone()
@@ -53,6 +56,11 @@ class Block(NetAdam):
         with torch.enable_grad():
             objective = closure()
         self._update.refuse(objective.divergence)
+        if not self._warned and objective.n_rows is not None and objective.X.shape[0] < objective.n_rows:
+            self._warned = True
+            log.warning(
+                "optimizer=block fits W to each batch alone; with batches of a part of the rows use optimizer=online."
+            )
         X, W, H = objective.X, objective.factors.W.detach(), objective.factors.H.detach()
         if isinstance(self._encoder, Table):
             self.learn(replace(objective, factors=objective.factors.detach(), proposal=None))

@@ -27,7 +27,7 @@ class Online(NetAdam):
     Kullback–Leibler it is Newton's (NewtonSums). Rows without a place in the training matrix, as of a stream, are added
     to what is remembered of the others.
     memory: what earlier rows still weigh at each batch: of a stream, and in the first two passes, as their codes were
-    made when W was worse; later all rows weigh the same.
+    made when W was worse, but no less than lets 64 rows a component weigh; later all rows weigh the same.
     update: of the model by steps for the Frobenius divergence; `repeats` of them.
     lr, net_lr, decay: of NetAdam.
     """
@@ -44,6 +44,8 @@ class Online(NetAdam):
         decay: float = 400,
         head: Head | None = None,
     ):
+        if not 0 < memory <= 1:
+            raise Refusal(f"optimizer.memory is {memory}, but must be above 0 and 1 at most, which forgets nothing.")
         super().__init__(encoder, decoder, lr, net_lr, decay, head)
         self._update, self._sums = update, _sums(update, repeats, memory)
 

@@ -12,7 +12,11 @@ from nmf_nets.shapes import Components
 FORGETFUL_PASSES = 2
 """Over rows, in which a batch counts more than those before it: their codes were made when W was worse."""
 
+WINDOW = 64
+"""Rows for each component that weigh in a forgetful pass at least, however small the batches."""
+
 LARGE = 1e6
+"""A weight beyond it becomes the unit."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class RunningSums(ABC):
             seen, passes = known.get("seen", 0), known.get("passes", 0)
             begins = seen + n > n_rows
             known["seen"], known["passes"] = (n, passes + 1) if begins else (seen + n, passes)
-        if objective.rows is None or (n_rows is not None and n < n_rows and known["passes"] < FORGETFUL_PASSES):
+        if objective.rows is None:
             known["weight"] /= self.memory
+        elif n_rows is not None and n < n_rows and known["passes"] < FORGETFUL_PASSES:
+            known["weight"] /= max(self.memory, 1 - n / (WINDOW * objective.factors.n_components))
         return begins
