@@ -68,8 +68,9 @@ class Block(NetAdam):
         else:
             self.learn(objective)
         rows = objective.rows
-        if self._extrapolation is not None and rows is not None and len(rows) == len(self.known["codes"]):
-            self._go_beyond(self._extrapolation, X, H, W, rows)
+        how = self._extrapolation if X.weights is None else None  # with weights it does not pay
+        if how is not None and rows is not None and len(rows) == len(self.known["codes"]):
+            self._go_beyond(how, X, H, W, rows)
         else:
             self._encoder.keep_(H, rows)
             self._decoder.assign_(self._fitted(X, H, W)[0])
