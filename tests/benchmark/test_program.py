@@ -267,16 +267,16 @@ def wait_for_cells(folder, count, process):
 
 @pytest.mark.process
 def test_a_killed_comparison_goes_on_and_ends_like_an_undisturbed_one(tmp_path):
-    whole = started(tmp_path, "hydra.run.dir=whole", "cache=null", "best_known=whole.json")
+    whole = started(tmp_path, "hydra.run.dir=whole", "cache=null", "tolerance=0", "best_known=whole.json")
     code, _, err = ended(whole)
     assert code == 0, err
-    killed = started(tmp_path, "hydra.run.dir=killed", "cache=null", "best_known=killed.json")
+    killed = started(tmp_path, "hydra.run.dir=killed", "cache=null", "tolerance=0", "best_known=killed.json")
     wait_for_cells(tmp_path / "killed", 3, killed)
     killed.send_signal(signal.SIGKILL)
     ended(killed)
     before = cells_in(tmp_path / "killed")
     assert 3 <= len(before) < len(cells_in(tmp_path / "whole"))
-    again = started(tmp_path, "hydra.run.dir=killed", "cache=null", "best_known=killed.json")
+    again = started(tmp_path, "hydra.run.dir=killed", "cache=null", "tolerance=0", "best_known=killed.json")
     code, _, err = ended(again)
     assert code == 0, err
     assert f"{len(before)} of 16 runs are there already" in err
