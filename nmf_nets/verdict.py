@@ -191,7 +191,9 @@ def judge(
     held_lines: list[Line] = []
     held_own = None if held_out is None or not net.encoder.codes_unseen_rows else net_cpu.factorize(held_out)
     if held_out is not None:
-        held_lines = _held_out_lines(net_cpu, held_out, {name: factors for name, (factors, _) in found.items()}, exact)
+        held_lines = _held_out_lines(
+            net_cpu, held_out, held_own, {name: factors for name, (factors, _) in found.items()}, exact
+        )
     held = {line.who: line.divergence_value for line in held_lines}
     identity = identity_of(fingerprint(X), divergence, start.n_components)
     who, least = min(((line.who, line.divergence_value) for line in lines), key=lambda each: each[1])
@@ -233,7 +235,11 @@ def _accuracy(net: NonNegativeAutoencoder, factors: Factorization | None, labels
 
 
 def _held_out_lines(
-    net: NonNegativeAutoencoder, X: Matrix, rivals: dict[str, Factorization], exact: Exact
+    net: NonNegativeAutoencoder,
+    X: Matrix,
+    proposed: Factorization | None,
+    rivals: dict[str, Factorization],
+    exact: Exact,
 ) -> list[Line]:
     def coded(W: torch.Tensor) -> Factorization:
         W = W.to(X.dtype)
@@ -242,8 +248,8 @@ def _held_out_lines(
     candidates = {name: coded(factors.W) for name, factors in rivals.items()}
     best = min(float(net.divergence.total(X, factors)) for factors in candidates.values())
     own: dict[str, Factorization] = {}
-    if net.encoder.codes_unseen_rows:
-        own["net, own codes"] = proposed = net.factorize(X)
+    if proposed is not None:
+        own["net, own codes"] = proposed
         own["net, refined codes"] = Factorization(exact.update(X, proposed.H, proposed.W, REFINED), proposed.W)
     own["net, exact codes"] = coded(net.decoder.W.detach())
     return [

@@ -27,5 +27,5 @@ def test_a_sparse_file_is_trained_without_a_dense_copy(train, tmp_path, divergen
     )
     assert ran.code == 0, ran.err
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert summary["peak_memory"] - before < 1.0 * 2**30
+    assert summary["peak_memory"] - before < 0.9 * 2**30
     assert "peak memory" in ran.out

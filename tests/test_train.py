@@ -122,6 +122,15 @@ def test_every_encoder_reports_its_gap(train, encoder, divergence):
 
 
 @pytest.mark.parametrize("divergence", ["frobenius", "kullback_leibler"])
+def test_mini_batches_come_within_a_few_percent_of_the_solvers(train, divergence):
+    ran = train("experiment=online", f"divergence={divergence}", "trainer.max_epochs=60")
+    assert ran.code == 0, ran.err
+    summary = summary_of(ran)
+    assert summary["gap"] <= 0.05
+    assert summary["dead_components"] == 0
+
+
+@pytest.mark.parametrize("divergence", ["frobenius", "kullback_leibler"])
 def test_the_default_net_matches_the_classical_optimum(train, divergence):
     ran = train(f"divergence={divergence}", "trainer.max_epochs=400")
     summary = summary_of(ran)

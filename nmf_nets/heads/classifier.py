@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nmf_nets.division import divisor
 from nmf_nets.factorization import Factorization
 from nmf_nets.heads.base import Head
 from nmf_nets.refusal import Refusal
@@ -25,7 +26,7 @@ class Classifier(Head):
         super().__init__()
         self.weight, self.smoothing = weight, smoothing
         mean = _sizes(start).mean()
-        self.register_buffer("unit", torch.where(mean > 0, mean, 1))
+        self.register_buffer("unit", divisor(mean))
         self.layer = nn.Linear(start.n_components, n_classes, device=mean.device, dtype=mean.dtype)
         nn.init.zeros_(self.layer.weight)
         nn.init.zeros_(self.layer.bias)
