@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor, nn
+
 from nmf_nets.matrix import Matrix
 
 
@@ -28,3 +31,27 @@ class Effort:
 
 
 ONCE = Effort()
+
+
+class Ramp(nn.Module):
+    """Half-steps that codes without a memory are worth in training: ⌊exp(t / length)⌋ − 1 more than at first in step t.
+
+    Codes that are exact from the start lead W into worse local minima than codes that get exact with it, and cost more.
+    length 0: all of them from the start. The number of steps taken is in the state of the module.
+    """
+
+    def __init__(self, length: float):
+        super().__init__()
+        self.length, self.taken = length, 0
+
+    def next(self, most: int, at_first: int) -> int:
+        """For the next step of training, at most `most`."""
+        t, self.taken = self.taken, self.taken + 1
+        steps = math.inf if self.length == 0 or t > 50 * self.length else math.exp(t / self.length)
+        return most if steps > most else min(most, at_first + math.floor(steps) - 1)
+
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self.taken)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.taken = int(state)

@@ -4,6 +4,7 @@ import torch
 
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
+from nmf_nets.effort import Ramp
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
 from nmf_nets.implicit import with_implicit_gradient
@@ -17,9 +18,11 @@ from nmf_nets.updates.multiplicative import Multiplicative
 class Exact(Encoder):
     """h(x) = argmin_{h ≥ 0} D(x | h W), by half-steps until one moves the row by less than `tolerance` of the first.
 
-    With an exact step on W these are the iterates of alternating non-negative least squares. Detached, as the gradient
-    of D with respect to W is that at fixed codes (Danskin); what else is made of the codes needs `implicit`.
-    implicit: codes are a function of W, and of X where X has a graph, with the support of each row held.
+    Detached, as the gradient of D with respect to W is that at fixed codes (Danskin); what else is made of the codes
+    needs `implicit`.
+    ramp: in training, codes of known rows get exact by and by, from one half-step at first: the length of a Ramp.
+    With 0 and an exact step on W these are the iterates of alternating non-negative least squares.
+    implicit: codes are a function of W, and of X where X has a graph, with the support of each row held; always exact.
     It needs no start. Refuses β outside 1 … 2, where D is not convex in h and a stationary code need not be the best;
     with implicit also the multiplicative step, the only one between 1 and 2, whose codes are never zero.
     """
@@ -30,10 +33,12 @@ class Exact(Encoder):
         update: Update,
         tolerance: float = 1e-7,
         most: int = 1000,
+        ramp: float = 100,
         implicit: bool = False,
     ):
         super().__init__()
         self.update, self.tolerance, self.most, self.implicit = update, tolerance, most, implicit
+        self.ramp = Ramp(0 if implicit else ramp)
         self.codes_follow_W = implicit
         if implicit and isinstance(update, Multiplicative):
             raise Refusal(
@@ -42,8 +47,9 @@ class Exact(Encoder):
             )
 
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
+        most = self.ramp.next(self.most, 1) if self.training and rows is not None else self.most
         with torch.no_grad():
-            H = self.update(X.detach(), None, W.detach(), self.most, self.tolerance)
+            H = self.update(X.detach(), None, W.detach(), most, self.tolerance)
         if self.implicit and torch.is_grad_enabled():
             return with_implicit_gradient(X, H, W, 2 if self.update.lowers(Frobenius()) else 1)
         return H

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nmf_nets.divergences.base import Divergence
+from nmf_nets.effort import Ramp
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
@@ -21,6 +22,7 @@ class Refined(Encoder):
 
     W is fitted to the refined codes, which are detached (Danskin); the inner encoder learns from the divergence at its
     own, plus `distillation` times Σ_k D(h_k w_k | p_k w_k), how far its proposal p is from the refined code.
+    ramp: in training, known rows come to so many half-steps by and by, from none at first: the length of a Ramp.
     """
 
     def __init__(
@@ -30,9 +32,11 @@ class Refined(Encoder):
         update: Update,
         steps: int = REFINED,
         distillation: float = 0.0,
+        ramp: float = 100,
     ):
         super().__init__()
         self.inner, self.update, self.steps, self.distillation = inner(start), update, steps, distillation
+        self.ramp = Ramp(ramp)
         self.codes_unseen_rows = self.inner.codes_unseen_rows
 
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
@@ -40,8 +44,9 @@ class Refined(Encoder):
 
     def learn(self, X: Matrix, W: Components, rows: Rows | None = None) -> tuple[Codes, Codes]:
         proposal = self.inner(X, W.detach(), rows)
+        steps = self.ramp.next(self.steps, 0) if self.training and rows is not None else self.steps
         with torch.no_grad():
-            return self.update(X, proposal.detach(), W.detach(), self.steps), proposal
+            return self.update(X, proposal.detach(), W.detach(), steps) if steps else proposal.detach(), proposal
 
     def rescale_(self, sizes: Tensor) -> None:
         self.inner.rescale_(sizes)

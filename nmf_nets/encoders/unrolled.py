@@ -37,7 +37,7 @@ class Unrolled(Encoder):
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
         if not self.training or self.kept is None or rows is None:
             return self.update(X, None, W, self.steps, self.progress)
-        H = self.update(X, self.kept[rows], W, self.warm.most(X, len(W)), self.warm.progress)
+        H = self.update(X, self.kept.index_select(0, rows), W, self.warm.most(X, len(W)), self.warm.progress)
         self.keep_(H, rows)
         return H
 

@@ -91,7 +91,7 @@ class Block(NetAdam):
         """H and W come from where the last step went beyond; `known` holds what they were before that."""
         known = self.known
         momentum = Momentum(*known["momentum"]) if "momentum" in known else how.begin(H.device)
-        H_before, W_before = known["codes"][rows], known.get("components", W)
+        H_before, W_before = known["codes"].index_select(0, rows), known.get("components", W)
         ahead_H = beyond(H_before, H, momentum.b)
         new_W, step = self._fitted(X, ahead_H, W)
         ahead_W = beyond(W_before, new_W, momentum.b)

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from nmf_nets.divergences.beta import Beta
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.divergences.itakura_saito import ItakuraSaito
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
-from nmf_nets.effort import Effort
+from nmf_nets.effort import Effort, Ramp
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.encoders.exact import Exact
 from nmf_nets.encoders.linear import Linear
@@ -415,7 +416,7 @@ def test_what_a_refined_encoder_learns_from(update, divergence):
     """The divergence at its proposals, and how far each component of them is from the refined one."""
     X = as_matrix(data())
     start = start_of(X)
-    refined = Refined(start, lambda start: trained_mlp(start, divergence), update, 2, distillation=0.7)
+    refined = Refined(start, lambda start: trained_mlp(start, divergence), update, 2, distillation=0.7, ramp=0)
     net = NonNegativeAutoencoder(refined, LinearDecoder(start, Projected()), divergence, Block)
     objective = net.objective(Batch(X, ROWS))
     parameter = refined.inner.last.weight
@@ -488,6 +489,49 @@ def test_gradient_at_exact_codes_is_that_of_the_least_divergence(update, diverge
         h = 1e-5
         slope = (least(start.W + h * direction) - least(start.W - h * direction)) / (2 * h)
         assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-6)
+
+
+RAMPED = {
+    "exact": (lambda start, update, ramp: Exact(start, update, most=40, ramp=ramp), 1, 40),
+    "refined": (
+        lambda start, update, ramp: Refined(start, lambda start: Table(start, Projected()), update, 3, ramp=ramp),
+        0,
+        3,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(RAMPED))
+@every_update
+def test_codes_of_known_rows_get_their_half_steps_by_and_by(name, update, divergence):
+    X = as_matrix(data())
+    start = start_of(X)
+    build, at_first, most = RAMPED[name]
+    encoder, whole = build(start, update, 2), build(start, update, 0).eval()
+    codes_before = Table(start, Projected())(X, start.W, ROWS).detach() if name == "refined" else None
+    given = ROWS if name == "refined" else None  # a table knows no other rows
+    last = whole(X, start.W, given)
+    assert gap(build(start, update, 0)(X, start.W, ROWS), last) == 0
+    for step in range(12):
+        steps = min(most, at_first + math.floor(math.exp(step / 2)) - 1)
+        expected = update(X, codes_before, start.W, steps, 1e-7 if name == "exact" else 0.0) if steps else codes_before
+        assert gap(encoder.eval()(X, start.W, given), last) == 0, "outside training it takes them all"
+        assert gap(encoder.train()(X, start.W, ROWS), expected) == 0
+    assert steps == most
+    again = build(start, update, 2)
+    again.load_state_dict(encoder.state_dict())
+    assert gap(again(X, start.W, ROWS), last) == 0, "its place in training is in its state"
+
+
+def test_a_ramp_has_no_end():
+    ramp = Ramp(1e-3)
+    assert [ramp.next(300, 1) for _ in range(1000)] == [1] + 999 * [300]
+
+
+def test_codes_with_an_implicit_gradient_are_exact_from_the_start():
+    X = as_matrix(data())
+    start = start_of(X)
+    assert gap(Exact(start, HALS(), implicit=True)(X, start.W, ROWS), Exact(start, HALS())(X, start.W)) == 0
 
 
 # Unrolled -------------------------------------------------------------------------------------------------------------
