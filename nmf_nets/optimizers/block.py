@@ -43,7 +43,7 @@ class Block(NetAdam):
         extrapolate: bool = True,
         lr: float = 0.1,
         net_lr: float = 1e-2,
-        decay: float = 400,
+        decay: float = 2000,
         head: Head | None = None,
     ):
         super().__init__(encoder, decoder, lr, net_lr, decay, head)
