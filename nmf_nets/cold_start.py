@@ -1,10 +1,10 @@
-"""The codes that an update begins with where it is given none."""
+"""The codes that an update, or an encoder made of projections, begins with."""
 
 import torch
 
 from nmf_nets.division import divisor, ratio
 from nmf_nets.matrix import Matrix
-from nmf_nets.shapes import Codes, Components, Gram
+from nmf_nets.shapes import Codes, Components, Gram, Scalar
 
 DAMPING = 1e-4
 """Relative to the mean diagonal of the Gram matrix: enough for float32 where components are nearly dependent."""
@@ -38,3 +38,8 @@ def flat_codes(X: Matrix, W: Components) -> Codes:
     total = X.row_sum(X.given_weights * X.values)
     reached = X.row_sum(X.given_weights * X.columns(W.sum(0)))
     return ratio(total, reached)[:, None].repeat(1, W.shape[0])
+
+
+def projection_scale(W: Components) -> Scalar:
+    """r / Σ_kl (W Wᵀ)_kl: with codes of so many times X Wᵀ, H W has the size of X."""
+    return len(W) / (W @ W.T).sum()

@@ -114,7 +114,8 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
     seconds = callbacks["stopwatch"].seconds
     with Console(stderr=True).status(f"the classical solvers run from the same start for the same {seconds:.1f} s"):
         verdict = judge(net, data, start, update, seconds, config.seed, Path(config.best_known))
-    run.save_factors(net.own_factors(data.training), data.training_rows, divergence=part_name(divergence))
+    factors = net.own_factors(data.training).balanced()
+    run.save_factors(factors, data.training_rows, divergence=part_name(divergence))
     run.save_summary(asdict(verdict.summary))
     _show(verdict, run, loggers, trainer.global_step)
     return verdict

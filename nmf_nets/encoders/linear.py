@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from nmf_nets.cold_start import projection_scale
 from nmf_nets.constraints.base import Constraint
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
@@ -22,7 +23,7 @@ class Linear(Encoder):
 
     def __init__(self, start: Factorization, constraint: Constraint):
         super().__init__()
-        self.A = NonNegativeWeight(_projection(start.W), constraint)
+        self.A = NonNegativeWeight(start.W.T * projection_scale(start.W), constraint)
 
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
         return X @ self.A.value
@@ -32,12 +33,8 @@ class Linear(Encoder):
 
     def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
         restarted = self.A.value.detach().clone()
-        restarted[:, components] = _projection(W)[:, components]
+        restarted[:, components] = W[components].T * projection_scale(W)
         self.A.assign_(restarted)
 
     def refuse(self, divergence: Divergence) -> None:
         pass
-
-
-def _projection(W: Components) -> Tensor:
-    return W.T * (len(W) / (W @ W.T).sum())

@@ -1,5 +1,6 @@
 """Projective NMF: codes that are the projections on the components themselves."""
 
+from nmf_nets.cold_start import projection_scale
 from nmf_nets.constraints.base import Constraint
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
@@ -15,7 +16,7 @@ class Projective(Encoder):
     Not NMF but a restriction of it: X ≈ X Vᵀ V with V = √c W is projective NMF, and reaches the loss of NMF only if the
     components can be orthogonal, each feature in one of them. Expect a gap.
     A multiplicative step makes c the best there is before it moves W, without which the step on W would diverge.
-    c starts at r / Σ_kl (W Wᵀ)_kl, so that H W has the size of X.
+    c starts where H W has the size of X.
     Source: Yang & Oja (2010).
     """
 
@@ -23,8 +24,7 @@ class Projective(Encoder):
 
     def __init__(self, start: Factorization, constraint: Constraint):
         super().__init__()
-        W = start.W
-        self.scale = NonNegativeWeight((len(W) / (W @ W.T).sum()).reshape(1), constraint)
+        self.scale = NonNegativeWeight(projection_scale(start.W).reshape(1), constraint)
 
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
         return X @ W.T * self.scale.value
