@@ -73,6 +73,8 @@ def test_the_summary_is_complete_and_its_numbers_are_those_of_the_saved_factors(
     data = Digits(seed=3)
     data.setup()
     assert np.array_equal(X, data.training.dense().numpy())
+    sizes = torch.linalg.vector_norm(factors["H"], dim=0), torch.linalg.vector_norm(factors["W"], dim=1)
+    torch.testing.assert_close(*sizes, rtol=1e-4, atol=0)
     residual = X - factors["H"].double().numpy() @ factors["W"].double().numpy()
     assert summary["divergence_value"] == pytest.approx(0.5 * np.square(residual).sum(), rel=1e-6)
     assert summary["relative_error"] == pytest.approx(np.linalg.norm(residual) / np.linalg.norm(X), rel=1e-6)
