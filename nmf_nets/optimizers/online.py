@@ -41,7 +41,7 @@ class Online(NetAdam):
         memory: float = 0.9,
         lr: float = 0.1,
         net_lr: float = 1e-2,
-        decay: float = 2000,
+        decay: float = 400,
         head: Head | None = None,
     ):
         if not 0 < memory <= 1:
