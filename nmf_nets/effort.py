@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from nmf_nets.matrix import Matrix
+from nmf_nets.refusal import Refusal
+from nmf_nets.shapes import Rows
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,15 @@ class Ramp(nn.Module):
     """
 
     def __init__(self, length: float):
+        if not length >= 0:
+            raise Refusal(f"encoder.ramp is {length}, but must be 0, which takes all half-steps at once, or above.")
         super().__init__()
         self.length, self.taken = length, 0
 
-    def next(self, most: int, at_first: int) -> int:
-        """For the next step of training, at most `most`."""
+    def steps(self, most: int, at_first: int, rows: Rows | None) -> int:
+        """For the next step of training on these rows; `most` outside it and for rows without a place in it."""
+        if not self.training or rows is None:
+            return most
         t, self.taken = self.taken, self.taken + 1
         steps = math.inf if self.length == 0 or t > 50 * self.length else math.exp(t / self.length)
         return most if steps > most else min(most, at_first + math.floor(steps) - 1)

@@ -47,7 +47,7 @@ class Exact(Encoder):
             )
 
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
-        most = self.ramp.next(self.most, 1) if self.training and rows is not None else self.most
+        most = self.ramp.steps(self.most, 1, rows)
         with torch.no_grad():
             H = self.update(X.detach(), None, W.detach(), most, self.tolerance)
         if self.implicit and torch.is_grad_enabled():

@@ -44,7 +44,7 @@ class Refined(Encoder):
 
     def learn(self, X: Matrix, W: Components, rows: Rows | None = None) -> tuple[Codes, Codes]:
         proposal = self.inner(X, W.detach(), rows)
-        steps = self.ramp.next(self.steps, 0) if self.training and rows is not None else self.steps
+        steps = self.ramp.steps(self.steps, 0, rows)
         with torch.no_grad():
             return self.update(X, proposal.detach(), W.detach(), steps) if steps else proposal.detach(), proposal
 

@@ -525,7 +525,12 @@ def test_codes_of_known_rows_get_their_half_steps_by_and_by(name, update, diverg
 
 def test_a_ramp_has_no_end():
     ramp = Ramp(1e-3)
-    assert [ramp.next(300, 1) for _ in range(1000)] == [1] + 999 * [300]
+    assert [ramp.steps(300, 1, ROWS) for _ in range(1000)] == [1] + 999 * [300]
+
+
+def test_a_ramp_refuses_to_run_backwards():
+    with pytest.raises(Refusal, match=r"encoder\.ramp is -1"):
+        Ramp(-1)
 
 
 def test_codes_with_an_implicit_gradient_are_exact_from_the_start():
