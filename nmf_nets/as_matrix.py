@@ -12,7 +12,9 @@ from nmf_nets.matrix import DenseMatrix, Matrix, SparseMatrix, csr_tensor
 from nmf_nets.refusal import Refusal
 
 
-def as_matrix(X: Any, dtype: torch.dtype | None = None, weights: Any = None, name: str = "X") -> Matrix:
+def as_matrix(
+    X: Any, dtype: torch.dtype | None = None, weights: Any = None, name: str = "X", signed: bool = False
+) -> Matrix:
     """X as a `Matrix`, without a copy where dtype and layout allow.
 
     Accepts numpy arrays, nested lists, torch tensors (strided, COO, CSR, CSC), pandas frames and every scipy sparse
@@ -22,20 +24,24 @@ def as_matrix(X: Any, dtype: torch.dtype | None = None, weights: Any = None, nam
     and X may hold anything there, NaN too. Sparse weights hold the observed entries, zeros among them; dense weights
     make sparse data dense, as they have its size already.
     name: what refusals call it.
+    signed: admits negative entries, for semi-NMF; without weights.
     Raises Refusal for NaN, infinity, a negative entry (with the first position), for any number of dimensions but
     two, for an empty matrix and for entries that are not real numbers.
     """
     if weights is not None:
+        if signed:
+            raise Refusal("signed data take no weights; impute what is missing, or shift the data to be non-negative.")
         return _weighted(X, weights, dtype)
+    least = -math.inf if signed else 0.0
     if isinstance(X, Matrix):
         return X if dtype in (None, X.dtype) else X.to(dtype)
     if isinstance(X, Tensor):
         X = X.detach()
         if X.layout != torch.strided:
-            return _sparse(_scipy_of(X), dtype, name).to(X.device)
-        return _dense(X, dtype, name)
+            return _sparse(_scipy_of(X), dtype, name, least).to(X.device)
+        return _dense(X, dtype, name, least)
     if scipy.sparse.issparse(X):
-        return _sparse(X, dtype, name)
+        return _sparse(X, dtype, name, least)
     if hasattr(X, "dtypes") and hasattr(X, "to_numpy"):
         X = _numpy_of(X)
     if np.ma.is_masked(X):
@@ -50,7 +56,7 @@ def as_matrix(X: Any, dtype: torch.dtype | None = None, weights: Any = None, nam
         array = np.ascontiguousarray(array)
     array = _cast(array, _target_dtype(array.dtype, dtype))
     # torch wants a writable buffer; nothing here writes, but a read-only array must not warn.
-    return _dense(torch.from_numpy(array if array.flags.writeable else array.copy()), dtype, name)
+    return _dense(torch.from_numpy(array if array.flags.writeable else array.copy()), dtype, name, least)
 
 
 def _weighted(X: Any, weights: Any, dtype: torch.dtype | None) -> Matrix:
@@ -93,19 +99,19 @@ def _host_array(X: Any) -> tuple[Any, torch.device]:
     return (np.ma.filled(X.astype(float), np.nan) if np.ma.isMaskedArray(X) else np.asarray(X)), torch.device("cpu")
 
 
-def _dense(X: Tensor, dtype: torch.dtype | None, name: str = "X") -> DenseMatrix:
+def _dense(X: Tensor, dtype: torch.dtype | None, name: str = "X", least: float = 0.0) -> DenseMatrix:
     if X.is_complex():
         raise Refusal(f"{name} must hold real numbers, but its dtype is {X.dtype}; take its absolute value first.")
     _refuse_shape(tuple(X.shape), name)
     if dtype is not None or X.dtype not in (torch.float32, torch.float64):
         X = X.to(dtype or torch.get_default_dtype())
-    if not bool((X >= 0).all() & torch.isfinite(X).all()):
-        i, j = (int(k) for k in torch.nonzero(~((X >= 0) & torch.isfinite(X)))[0])
+    if not bool((least <= X).all() & torch.isfinite(X).all()):
+        i, j = (int(k) for k in torch.nonzero(~((least <= X) & torch.isfinite(X)))[0])
         _refuse_entry(i, j, float(X[i, j]), name)
     return DenseMatrix(X)
 
 
-def _sparse(X: Any, dtype: torch.dtype | None, name: str = "X") -> SparseMatrix:
+def _sparse(X: Any, dtype: torch.dtype | None, name: str = "X", least: float = 0.0) -> SparseMatrix:
     _refuse_kind(X.dtype, name)
     _refuse_shape(tuple(X.shape), name)
     target = _target_dtype(X.dtype, dtype)
@@ -115,9 +121,9 @@ def _sparse(X: Any, dtype: torch.dtype | None, name: str = "X") -> SparseMatrix:
     if not csr.has_canonical_format or not csr.data.all():
         csr = csr.copy()
         csr.sum_duplicates()
-        _refuse_bad_stored(csr, name)
+        _refuse_bad_stored(csr, name, least)
         csr.eliminate_zeros()
-    _refuse_bad_stored(csr, name)
+    _refuse_bad_stored(csr, name, least)
     index = np.int32 if max(*csr.shape, csr.nnz) < 2**31 else np.int64
     parts = [csr.indptr.astype(index, copy=False), csr.indices.astype(index, copy=False), csr.data]
     crow, columns, values = (torch.from_numpy(part if part.flags.writeable else part.copy()) for part in parts)
@@ -180,8 +186,8 @@ def _refuse_shape(shape: tuple[int, ...], name: str = "X") -> None:
         raise Refusal(f"{name} must have at least one sample and one feature, but its shape is {shape}.")
 
 
-def _refuse_bad_stored(csr: scipy.sparse.csr_array, name: str) -> None:
-    bad = np.flatnonzero(~((csr.data >= 0) & np.isfinite(csr.data)))
+def _refuse_bad_stored(csr: scipy.sparse.csr_array, name: str, least: float) -> None:
+    bad = np.flatnonzero(~((csr.data >= least) & np.isfinite(csr.data)))
     if len(bad):
         row = int(np.searchsorted(csr.indptr, bad[0], side="right")) - 1
         _refuse_entry(row, int(csr.indices[bad[0]]), float(csr.data[bad[0]]), name)
@@ -193,4 +199,7 @@ def _refuse_entry(i: int, j: int, value: float, name: str = "X") -> None:
         raise Refusal(f"{name} must be finite, but {place} is nan; drop or impute what is missing, or give weights.")
     if math.isinf(value):
         raise Refusal(f"{name} must be finite, but {place} is {value}; clip it, or choose a wider dtype.")
-    raise Refusal(f"{name} must be non-negative, but {place} is {value:.6g}; shift, clip or drop negative entries.")
+    raise Refusal(
+        f"{name} must be non-negative, but {place} is {value:.6g}; shift, clip or drop negative entries, or "
+        "use semi-NMF, experiment=semi, which admits them."
+    )

@@ -1,6 +1,6 @@
 """What a solver minimises, and what of it is not free."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -9,7 +9,9 @@ from torch import Tensor
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
-from nmf_nets.penalties.base import Penalty
+from nmf_nets.part import part_name
+from nmf_nets.penalties.base import EntryPenalty, Penalty
+from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Scalar
 
 
@@ -43,26 +45,51 @@ class Terms:
 
     @cached_property
     def coefficients(self) -> tuple[float, float]:
-        """(λ₁, λ₂) of all penalties together."""
-        pairs = [penalty.coefficients for penalty in self.penalties]
+        """(λ₁, λ₂) of all penalties that are sums over entries, together."""
+        pairs = [penalty.coefficients for penalty in self.penalties if isinstance(penalty, EntryPenalty)]
         return sum(linear for linear, _ in pairs), sum(ridge for _, ridge in pairs)
+
+    @cached_property
+    def beyond_entries(self) -> tuple[Penalty, ...]:
+        """The other penalties."""
+        return tuple(penalty for penalty in self.penalties if not isinstance(penalty, EntryPenalty))
+
+    def shared(self, part: float) -> "Terms":
+        """For a batch with this part of all rows: what of a penalty on W counts beside the D of the batch."""
+        if part == 1 or not self.penalties:
+            return self
+        return replace(self, penalties=tuple(penalty.times(part) for penalty in self.penalties))
 
     def value(self, M: Codes) -> Scalar | float:
         return sum(penalty.value(M) for penalty in self.penalties)
 
-    def added_to(self, P: Codes, M: Codes) -> Codes:
-        """P of D and penalties together."""
+    def added_to(self, P: Codes, N: Codes, M: Codes) -> tuple[Codes, Codes]:
+        """P, N of D and penalties together."""
         for penalty in self.penalties:
-            P = P + penalty.gradient(M)
-        return P
+            plus, minus = penalty.split_gradient(M)
+            P, N = P + plus, N + minus
+        return P, N
 
     def exponent(self, divergence: Divergence) -> float:
-        """1 / (p_max − q_min) over the powers of D and penalties, with which a multiplicative step never rises.
+        """With which a multiplicative step never raises D + R: 1 / (p_max − q_min) over the powers of D and penalties.
 
-        (derived) With t = m_new / m both sums of the majoriser's derivative bracket each other.
+        (derived) With t = m_new / m both sums of the majoriser's derivative bracket each other. Where all is quadratic
+        and convex, 1 (Penalty.psd).
         """
         high, low = divergence.powers
-        return 1 / (max(high, *(penalty.power for penalty in self.penalties), high) - low)
+        if divergence.beta == 2 and all(penalty.psd for penalty in self.penalties):
+            return 1.0
+        highs, lows = zip(*(penalty.powers for penalty in self.penalties), strict=True) if self.penalties else ((), ())
+        return 1 / (max(high, *highs, high) - min(low, *lows, low))
+
+    def refuse(self, takes: type[Penalty], who: str) -> None:
+        """Raises Refusal for the first penalty that is of another kind than `who` takes."""
+        for penalty in self.penalties:
+            if not isinstance(penalty, takes):
+                raise Refusal(
+                    f"{who} cannot heed the penalty {part_name(penalty)}; update=multiplicative and "
+                    "optimizer=multiplicative heed any."
+                )
 
 
 PLAIN = Terms()

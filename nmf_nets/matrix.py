@@ -20,7 +20,9 @@ warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state", 
 
 
 class Matrix(ABC):
-    """X, non-negative and finite, of shape (n_samples, n_features); its `values` are all entries or the stored ones.
+    """X, finite, of shape (n_samples, n_features); its `values` are all entries or the stored ones.
+
+    Non-negative, unless the door was opened for semi-NMF.
 
     weights: v ≥ 0 where `values` are, D = Σ v d(x | x̂); what is not stored was then not observed. None counts every
     entry once, and what is not stored is zero.
@@ -120,6 +122,11 @@ class Matrix(ABC):
         return self.weights
 
     @cached_property
+    def signed(self) -> bool:
+        """Whether some entry is negative, as only semi-NMF admits."""
+        return bool((self.values < 0).any())
+
+    @cached_property
     def mass(self) -> float | Scalar:
         """How many entries count: n m, or Σ v in float64."""
         return float(math.prod(self.shape)) if self.weights is None else self.weights.sum(dtype=torch.float64)
@@ -157,8 +164,12 @@ class Matrix(ABC):
 
     @cached_property
     def mean(self) -> Scalar:
-        """Σ v x / Σ v over all entries, stored or not, in the dtype of X: the scale of the data."""
-        return (self.sum / self.mass).to(self.dtype)
+        """Σ v |x| / Σ v over all entries, stored or not, in the dtype of X: the scale of the data."""
+        return (
+            (self._summed(torch.abs) / self.mass).to(self.dtype)
+            if self.signed
+            else (self.sum / self.mass).to(self.dtype)
+        )
 
     def blocks(self, entries: int = 2**22) -> Iterator[tuple[slice, "Matrix"]]:
         """Consecutive rows with about so many values in each block."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nmf_nets.criterion import PLAIN, Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization
 from nmf_nets.heads.base import Head
@@ -15,7 +16,7 @@ from nmf_nets.shapes import Codes, Components, Labels, Rows, Scalar
 
 @dataclass(frozen=True)
 class Objective:
-    """D(X | H W) at codes and components that carry the graph of the net, and what a head loses on the codes.
+    """D(X | H W) + R_H + R_W at codes and components that carry the graph of the net, and what a head loses on codes.
 
     Its gradients are the divergence's own, ∂D/∂H = P − N and likewise for W, so that training never forms H W on
     sparse data and a step for the net is made of the same numbers as the step of a solver.
@@ -23,6 +24,7 @@ class Objective:
 
     X: Matrix
     factors: Factorization
+    """What X̂ is the product of."""
     divergence: Divergence
     rows: Rows | None = None
     """Where the batch stands in the training matrix; None for rows that do not."""
@@ -37,18 +39,29 @@ class Objective:
     """The classes of the rows; a head needs them."""
     codes_follow_W: bool = False
     """As in Encoder; if not, a head sees W as a constant, as the codes do."""
+    on_H: Terms = PLAIN
+    """The penalties on the codes, as they meet W."""
+    on_W: Terms = PLAIN
+    """The penalties on W beside the D of all rows; a batch heeds its part of them."""
 
     @property
     def learning(self) -> Codes:
         """Codes with the graph of the encoder."""
         return self.factors.H if self.proposal is None else self.proposal
 
+    @property
+    def terms_W(self) -> Terms:
+        """The penalties on W, as far as this batch heeds them."""
+        part = 1.0 if self.n_rows is None else self.X.shape[0] / self.n_rows
+        return self.on_W.shared(part)
+
     def value(self) -> Scalar:
-        return self.divergence.total(self.X, self.factors.detach())
+        return Criterion(self.divergence, self.on_H, self.terms_W).total(self.X, self.factors.detach())
 
     def backward(self, inputs: Sequence[Tensor] | None = None) -> None:
-        """Adds the gradient of D / unit(X) + weight · mean loss of the head, numbers without units, to every parameter
-        behind the factors and of the head, or to those of `inputs` alone."""
+        """Adds the gradient of (D + R_H + R_W) / unit(X) + weight · mean loss of the head, numbers without units, to
+        every parameter behind the factors and of the head, or to those of `inputs` alone.
+        """
         unit = self.divergence.unit(self.X).to(self.X.dtype)
         outputs: list[tuple[Tensor, Tensor | None]] = [(M, (P - N) / unit) for M, P, N in self._outputs()]
         if self.head is not None:
@@ -71,15 +84,15 @@ class Objective:
         return list(zip(positive, negative, strict=True))
 
     def _outputs(self) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """(H, P, N) and (W, P, N), of those that carry a graph."""
-        H, W = self.factors.H, self.factors.W
-        split = self.divergence.split_gradient
+        """(H, P, N) and (W, P, N), of those that carry a graph, each with the penalties on it."""
+        H, W, learning = self.factors.H, self.factors.W, self.learning
         outputs = []
         with torch.no_grad():
-            if self.learning.requires_grad:
-                outputs.append((self.learning, *self._learned(self.learning, W)))
+            if learning.requires_grad:
+                outputs.append((learning, *self.on_H.added_to(*self._learned(learning, W), learning)))
             if W.requires_grad:
-                P, N = split(self.X.T, W.T, H.T)
+                P, N = self.divergence.split_gradient(self.X.T, W.T, H.T)
+                P, N = self.terms_W.added_to(P, N, W.T)
                 outputs.append((W, P.T, N.T))
         return outputs
 

@@ -16,11 +16,15 @@ from nmf_nets.updates.base import Update
 
 @dataclass(frozen=True)
 class Solver:
-    """Alternates half-steps on H and on W. What is not monotone yields the best pair so far."""
+    """Alternates half-steps on H and on W. What is not monotone yields the best pair so far.
+
+    update_W: of W, where it is not that of H: where W is not what H is, of any sign or of unit norm, say.
+    """
 
     update: Update
     effort: Effort = ONCE
     extrapolation: Extrapolation | None = None
+    update_W: Update | None = None
 
     def iterates(
         self, X: Matrix, start: Factorization, on_H: Terms = PLAIN, on_W: Terms = PLAIN
@@ -28,18 +32,19 @@ class Solver:
         """For ever, from the start, which is left as it is."""
         r, effort = start.n_components, self.effort
         repeats = effort.most(X, r), effort.most(X.T, r)
+        updates = self.update, self.update_W or self.update
         if self.extrapolation is not None:
-            yield from _extrapolated(_Steps(self.update, X, on_H, on_W, repeats, effort), start, self.extrapolation)
-        elif not self.update.descends:
-            yield from _extrapolated(_Steps(self.update, X, on_H, on_W, repeats, effort), start, Extrapolation(b=0.0))
-        elif self.update.in_one_call is not None and takes_one_call(X, r, on_H, on_W):
+            yield from _extrapolated(_Steps(updates, X, on_H, on_W, repeats, effort), start, self.extrapolation)
+        elif not all(update.descends for update in updates):
+            yield from _extrapolated(_Steps(updates, X, on_H, on_W, repeats, effort), start, Extrapolation(b=0.0))
+        elif self.update_W is None and self.update.in_one_call and takes_one_call(X, r, on_H, on_W):
             alternate = Alternation(self.update.in_one_call, X, on_H, on_W, *repeats, effort.progress)
             H, Wt = start.H.contiguous(), start.W.T.contiguous()
             while True:
                 H, Wt = alternate(H, Wt)
                 yield Factorization(H, Wt.T)
         else:
-            steps = _Steps(self.update, X, on_H, on_W, repeats, effort)
+            steps = _Steps(updates, X, on_H, on_W, repeats, effort)
             H, W = start.H, start.W
             del start  # so much memory
             while True:
@@ -51,22 +56,31 @@ class Solver:
 class _Steps:
     """Both half-steps, and D + R after the last one."""
 
-    def __init__(self, update: Update, X: Matrix, on_H: Terms, on_W: Terms, repeats: tuple[int, int], effort: Effort):
-        self.X, self.on_H, self.on_W, self.update = X, on_H, on_W, update
+    def __init__(
+        self,
+        updates: tuple[Update, Update],
+        X: Matrix,
+        on_H: Terms,
+        on_W: Terms,
+        repeats: tuple[int, int],
+        effort: Effort,
+    ):
+        self.X, self.on_H, self.on_W = X, on_H, on_W
+        self.update_H, self.update_W = updates
         self.progress = effort.progress
         self.repeats_H, self.repeats_W = repeats
 
     def step_H(self, H: Tensor, W: Tensor) -> Tensor:
         if self.on_H.fixed:
             return H
-        self._step = self.update.on(self.X, W, self.on_H)
+        self._step = self.update_H.on(self.X, W, self.on_H)
         self._codes = self._step.codes(H, self.repeats_H, self.progress)
         return self._codes
 
     def step_W(self, H: Tensor, W: Tensor) -> Tensor:
         if self.on_W.fixed:
             return W
-        self._step = self.update.on(self.X.T, H.T, self.on_W)
+        self._step = self.update_W.on(self.X.T, H.T, self.on_W)
         self._codes = self._step.codes(W.T, self.repeats_W, self.progress)
         return self._codes.T
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from nmf_nets.callbacks.stopwatch import Stopwatch
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.loggers.base import log_picture, log_summary, log_table
-from nmf_nets.part import part_name
+from nmf_nets.part import part_name, with_data
 from nmf_nets.plots.curves import draw_curves
 from nmf_nets.program import pinned_threads, run_program
 from nmf_nets.refusal import Refusal
@@ -93,13 +93,22 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
     pl.seed_everything(config.seed, verbose=False)
     data: MatrixDataModule = part(config.data)
     data.setup("fit")
+    X = data.training
     divergence, update = part(config.divergence), part(config["update"])
-    divergence.refuse(data.training)
+    divergence.refuse(X)
     update.refuse(divergence)
-    start = part(config.init)(data.training, config.n_components, torch.Generator().manual_seed(config.seed))
-    encoder, decoder = part(config.encoder)(start), part(config.decoder)(start)
+    start = part(config.init)(X, config.n_components, torch.Generator().manual_seed(config.seed))
+    encoder, decoder = part(config.encoder)(start), with_data(part(config.decoder), X)(start)
     head = part(config.head)(start, data.n_classes) if config.head else None
-    net = part(config.module)(encoder=encoder, decoder=decoder, optimizer=part(config.optimizer), head=head)
+    net = part(config.module)(
+        encoder=encoder,
+        decoder=decoder,
+        optimizer=part(config.optimizer),
+        head=head,
+        penalties_H=[with_data(part(node), X)() for node in config.penalties_H.values()],
+        penalties_W=[with_data(part(node), X.T)() for node in config.penalties_W.values()],
+    )
+    rivals = {name.replace("_", " "): part(node) for name, node in config.rivals.items()}
     callbacks = {"stopwatch": Stopwatch(), **{name: part(node) for name, node in config.callbacks.items()}}
     loggers: list[Logger] = [MetricsFile(run.metrics), *(part(node) for node in config.logger.values())]
     trainer = part(config.trainer)(logger=loggers, callbacks=list(callbacks.values()), default_root_dir=run.path)
@@ -113,9 +122,13 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
 
     seconds = callbacks["stopwatch"].seconds
     with Console(stderr=True).status(f"the classical solvers run from the same start for the same {seconds:.1f} s"):
-        verdict = judge(net, data, start, update, seconds, config.seed, Path(config.best_known))
-    factors = net.own_factors(data.training).balanced()
-    run.save_factors(factors, data.training_rows, divergence=part_name(divergence))
+        verdict = judge(net, data, start, update, seconds, config.seed, Path(config.best_known), rivals)
+    factors = net.own_factors(X)
+    run.save_factors(
+        factors if net.decoder.couples_rows else factors.balanced(),
+        data.training_rows,
+        divergence=part_name(divergence),
+    )
     run.save_summary(asdict(verdict.summary))
     _show(verdict, run, loggers, trainer.global_step)
     return verdict
@@ -123,6 +136,7 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
 
 def _show(verdict: Verdict, run: RunDirectory, loggers: Sequence[Logger], step: int) -> None:
     best = {"classical solver": verdict.summary.classical_value, "scikit-learn": verdict.summary.sklearn_value}
+    best = {who: value for who, value in best.items() if value is not None}
     draw_curves(run.measurements(), best).savefig(run.curves, dpi=130)
     for logger in loggers:
         log_picture(logger, "curves", run.curves, step)

@@ -1,6 +1,6 @@
 """How a run ends: the net beside classical solvers and scikit-learn's, on training and on held-out rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from nmf_nets.benchmark.base import Method, Problem
 from nmf_nets.benchmark.best_known import BestKnown
 from nmf_nets.benchmark.methods.classical import Classical
 from nmf_nets.benchmark.methods.scikit_learn import ScikitLearn
-from nmf_nets.benchmark.recorder import Budget, Recorder
+from nmf_nets.benchmark.recorder import Budget, Evaluation, Recorder, Status
 from nmf_nets.benchmark.task import fingerprint, identity_of
+from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.data.base import MatrixDataModule
-from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.encoders.exact import Exact
 from nmf_nets.encoders.refined import REFINED
@@ -30,6 +30,7 @@ from nmf_nets.metrics.relative_gap import relative_gap
 from nmf_nets.metrics.svd_excess import svd_error
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.part import part_name
+from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import peak_memory
 from nmf_nets.shapes import Labels
 from nmf_nets.solver import Solver
@@ -45,7 +46,10 @@ LEAST_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the final table, None where there is nothing to say; `gap` is above the best classical value."""
+    """One row of the final table, None where there is nothing to say; `gap` is above the best classical value.
+
+    divergence_value: with penalties, where there are any.
+    """
 
     rows: str
     who: str
@@ -59,7 +63,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Summary:
-    """summary.json; values are of the divergence. `gap` is divergence_value / min(classical_value, sklearn_value) − 1.
+    """summary.json; values are of the divergence, with the penalties of the model, and None where there are none.
+
+    gap: divergence_value / min(classical_value, sklearn_value) − 1.
 
     refined_codes_value: with REFINED half-steps from the net's own codes. classical_value: the best of our solvers.
     best_known_value: the least that any run has found for the training rows, here or in the benchmark, this one
@@ -74,10 +80,10 @@ class Summary:
     n_components: int
     seed: int
     divergence_value: float
-    refined_codes_value: float
-    exact_codes_value: float
+    refined_codes_value: float | None
+    exact_codes_value: float | None
     classical_value: float
-    sklearn_value: float
+    sklearn_value: float | None
     gap: float
     best_known_value: float
     best_known_gap: float
@@ -118,7 +124,8 @@ class Verdict:
             f"coded exactly on their W. No {about.n_components} components have a training error below",
             f"{about.svd_error:.4f}, that of the truncated SVD.",
         ]
-        if about.best_known_value < min(about.classical_value, about.sklearn_value) * (1 - NOTABLE):
+        best = min(about.classical_value, about.sklearn_value or about.classical_value)
+        if about.best_known_value < best * (1 - NOTABLE):
             notes.append(
                 f"The best that any run has found is {about.best_known_value:.6g}: own codes are "
                 f"{about.best_known_gap:+.3%} from it."
@@ -152,64 +159,64 @@ def judge(
     seconds: float,
     seed: int,
     best_known: Path,
+    rivals: Mapping[str, Method],
 ) -> Verdict:
-    """Runs the solver of the net's own update, the fastest one and scikit-learn's from the start of the net for the
-    seconds that it trained, and lines all up.
+    """Runs the solver of the net's own update, the fastest one, scikit-learn's and further rivals from the start of the
+    net for the seconds that it trained, and lines all up. Those that cannot serve the model take no part.
 
     Held-out rows are the test rows, or the validation rows where there are none. Solvers have no codes for those of
     their own and get exact ones on their W.
     """
     memory, truth = peak_memory(), data.dataset.truth
-    divergence, X, exact = net.divergence, data.training, Exact(None, update)
+    criterion, divergence, X = net.criterion, net.divergence, data.training
     net_cpu = net.to("cpu")
     own = net_cpu.own_factors(X)
-    refined = Factorization(update(X, own.H, own.W, REFINED), own.W)
-    best_coded = Factorization(exact(X, own.W), own.W)
-    peer = "cd" if isinstance(divergence, Frobenius) else "mu"
+    peer = f"scikit-learn {'cd' if isinstance(divergence, Frobenius) else 'mu'}"
     ours: dict[str, Method] = {type(update).__name__: Classical(Solver(update), random)}
     fast = fastest(X, divergence)
     if named(fast, X, divergence) != Solver(update):
         ours[fast] = Classical(fast, random)
-    rivals = {**ours, f"scikit-learn {peer}": ScikitLearn(peer)}
-    problem = Problem(X, divergence, start.n_components, seed)
-    recorder = Recorder(problem, Budget(max(seconds, LEAST_SECONDS)), growth=1e9)
-    found = {name: recorder.record(method, start).end for name, method in rivals.items()}
+    problem = Problem(X, divergence, start.n_components, seed, criterion.on_H, criterion.on_W, own.n_components)
+    found = _ends({**ours, **rivals, peer: ScikitLearn(peer[-2:])}, problem, start, seconds)
     values = {name: last.measured.value for name, (_, last) in found.items()}
-    classical = min(values[name] for name in ours)
     best = min(values.values())
+    coder = None if net.decoder.couples_rows else _Coder(Exact(None, update), criterion.on_H)
 
-    own_line = _line("training", "net, own codes", X, own, divergence, best, seconds)
-    refined_line = _line("training", "net, refined codes", X, refined, divergence, best, None)
-    exact_line = _line("training", "net, exact codes", X, best_coded, divergence, best, None)
-    lines = [own_line, refined_line, exact_line]
+    own_line = _line("training", "net, own codes", X, own, criterion, best, seconds)
+    lines = [own_line]
+    if coder is not None:
+        for who, factors in {"net, refined codes": coder.refined(X, own), "net, exact codes": coder(X, own.W)}.items():
+            lines.append(_line("training", who, X, factors, criterion, best, None))
     lines += [
-        _line("training", name, X, factors, divergence, best, last.spent.seconds)
+        _line("training", name, X, factors, criterion, best, last.spent.seconds)
         for name, (factors, last) in found.items()
     ]
+    trained = {line.who: line.divergence_value for line in lines}
     held_out = data.test if data.test is not None else data.validation
     held_labels = data.test_labels if data.test is not None else data.validation_labels
     held_lines: list[Line] = []
     held_own = None if held_out is None or not net.encoder.codes_unseen_rows else net_cpu.factorize(held_out)
-    if held_out is not None:
+    if held_out is not None and coder is not None:
         held_lines = _held_out_lines(
-            net_cpu, held_out, held_own, {name: factors for name, (factors, _) in found.items()}, exact
+            net_cpu, held_out, held_own, {name: factors for name, (factors, _) in found.items()}, coder
         )
     held = {line.who: line.divergence_value for line in held_lines}
-    identity = identity_of(fingerprint(X), divergence, start.n_components)
-    who, least = min(((line.who, line.divergence_value) for line in lines), key=lambda each: each[1])
-    book = BestKnown(best_known)
-    book.improve(identity, least, method=who, seed=seed)
-    known = min(book.value(identity) or least, least)
+    known = min(trained.values())
+    if problem.plain and own.n_components == start.n_components:
+        identity = identity_of(fingerprint(X), divergence, start.n_components)
+        book = BestKnown(best_known)
+        book.improve(identity, known, method=min(trained, key=lambda who: trained[who]), seed=seed)
+        known = min(book.value(identity) or known, known)
     summary = Summary(
         divergence=part_name(divergence),
         encoder=part_name(net.encoder),
         n_components=start.n_components,
         seed=seed,
         divergence_value=own_line.divergence_value,
-        refined_codes_value=refined_line.divergence_value,
-        exact_codes_value=exact_line.divergence_value,
-        classical_value=classical,
-        sklearn_value=values[f"scikit-learn {peer}"],
+        refined_codes_value=trained.get("net, refined codes"),
+        exact_codes_value=trained.get("net, exact codes"),
+        classical_value=min(value for name, value in values.items() if name != peer),
+        sklearn_value=values.get(peer),
         gap=own_line.gap,
         best_known_value=known,
         best_known_gap=relative_gap(own_line.divergence_value, known, divergence.rounding(X)),
@@ -218,8 +225,8 @@ def judge(
         heldout_value=held.get("net, own codes"),
         heldout_refined_codes_value=held.get("net, refined codes"),
         heldout_exact_codes_value=held.get("net, exact codes"),
-        kkt_residual=kkt_residual(X, own, divergence),
-        dead_components=dead_components(own),
+        kkt_residual=own_line.kkt_residual,
+        dead_components=own_line.dead_components,
         recovery=None if truth is None else float(matched_cosines(own.W, truth).mean()),
         seconds=seconds,
         head=None if net.head is None else part_name(net.head),
@@ -239,23 +246,46 @@ def _held_out_lines(
     X: Matrix,
     proposed: Factorization | None,
     rivals: dict[str, Factorization],
-    exact: Exact,
+    coder: "_Coder",
 ) -> list[Line]:
-    def coded(W: torch.Tensor) -> Factorization:
-        W = W.to(X.dtype)
-        return Factorization(exact(X, W), W)
-
-    candidates = {name: coded(factors.W) for name, factors in rivals.items()}
-    best = min(float(net.divergence.total(X, factors)) for factors in candidates.values())
+    candidates = {name: coder(X, factors.W) for name, factors in rivals.items()}
+    best = min(float(net.criterion.total(X, factors)) for factors in candidates.values())
     own: dict[str, Factorization] = {}
     if proposed is not None:
         own["net, own codes"] = proposed
-        own["net, refined codes"] = Factorization(exact.update(X, proposed.H, proposed.W, REFINED), proposed.W)
-    own["net, exact codes"] = coded(net.decoder.W.detach())
+        own["net, refined codes"] = coder.refined(X, proposed)
+    own["net, exact codes"] = coder(X, net.decoder.W.detach())
     return [
-        _line("held out", who, X, factors, net.divergence, best, None, fitted=False)
+        _line("held out", who, X, factors, net.criterion, best, None, fitted=False)
         for who, factors in (own | candidates).items()
     ]
+
+
+@dataclass(frozen=True)
+class _Coder:
+    """Codes on given components, by half-steps that heed the penalties on H."""
+
+    exact: Exact
+    terms: Terms
+
+    def __call__(self, X: Matrix, W: torch.Tensor) -> Factorization:
+        W = W.to(X.dtype)
+        return Factorization(self.exact(X, W, terms=self.terms), W)
+
+    def refined(self, X: Matrix, factors: Factorization) -> Factorization:
+        return Factorization(self.exact.update(X, factors.H, factors.W, REFINED, terms=self.terms), factors.W)
+
+
+def _ends(
+    methods: Mapping[str, Method], problem: Problem, start: Factorization, seconds: float
+) -> dict[str, tuple[Factorization, Evaluation]]:
+    """Where the methods come from the start, without those that cannot serve the problem."""
+    recorder = Recorder(problem, Budget(max(seconds, LEAST_SECONDS)), growth=1e9)
+    runs = {name: recorder.record(method, start) for name, method in methods.items()}
+    ends = {name: run.end for name, run in runs.items() if run.status is not Status.UNSUPPORTED}
+    if not ends:
+        raise Refusal(f"no classical algorithm serves this model: {'; '.join(str(run.error) for run in runs.values())}")
+    return ends
 
 
 def _line(
@@ -263,21 +293,26 @@ def _line(
     who: str,
     X: Matrix,
     factors: Factorization,
-    divergence: Divergence,
+    criterion: Criterion,
     best: float,
     seconds: float | None,
     fitted: bool = True,
 ) -> Line:
     """fitted: whether W was fitted to these rows; if not, the KKT residual is that of the codes."""
     X, factors = X.to(torch.float64), factors.to(torch.float64)
-    value = float(divergence.total(X, factors))
+    value, divergence, on_H = float(criterion.total(X, factors)), criterion.divergence, criterion.on_H
+    residual = (
+        kkt_residual(X, factors, divergence, on_H, criterion.on_W)
+        if fitted
+        else codes_residual(X, factors.H, factors.W, divergence, on_H)
+    )
     return Line(
         rows,
         who,
         value,
         relative_gap(value, best, divergence.rounding(X)),
         relative_error(X, factors),
-        kkt_residual(X, factors, divergence) if fitted else codes_residual(X, factors.H, factors.W, divergence),
+        residual,
         dead_components(factors),
         seconds,
     )

@@ -1,4 +1,4 @@
-"""A non-negative weight: what decoders, tables and non-negative encoders are made of."""
+"""A weight under a constraint: what decoders, tables and non-negative encoders are made of."""
 
 import torch
 from torch import Tensor, nn
@@ -8,8 +8,8 @@ from nmf_nets.division import divisor
 from nmf_nets.shapes import Rows
 
 
-class NonNegativeWeight(nn.Module):
-    """W = unit · constraint(θ), with unit the mean of the start.
+class Weight(nn.Module):
+    """W = unit · constraint(θ), with unit the mean size of the start.
 
     θ has no units: X → cX scales `unit` alone, so that neither a learning rate nor a constraint knows the scale of X.
     """
@@ -19,8 +19,7 @@ class NonNegativeWeight(nn.Module):
     def __init__(self, start: Tensor, constraint: Constraint):
         super().__init__()
         self.constraint = constraint
-        mean = start.mean()
-        self.register_buffer("unit", divisor(mean))
+        self.register_buffer("unit", divisor(start.abs().mean()))
         self.theta = nn.Parameter(constraint.right_inverse(start / self.unit))
 
     @property
@@ -42,11 +41,12 @@ class NonNegativeWeight(nn.Module):
         self.constraint.project_(self.theta)
 
 
-def weights_of(part: nn.Module) -> list[NonNegativeWeight]:
-    return [module for module in part.modules() if isinstance(module, NonNegativeWeight)]
+def weights_of(part: nn.Module) -> list[Weight]:
+    """In the order in which the part made them."""
+    return [module for module in part.modules() if isinstance(module, Weight)]
 
 
 def free_parameters_of(part: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters, by name, that no constraint keeps non-negative."""
+    """The parameters, by name, that are not in a Weight."""
     owned = {id(weight.theta) for weight in weights_of(part)}
     return {name: parameter for name, parameter in part.named_parameters() if id(parameter) not in owned}

@@ -25,6 +25,7 @@ ROOMS = {
     "logger": "loggers",
     "module": "modules",
     "optimizer": "optimizers",
+    "penalty": "penalties",
     "preprocessing": "preprocessing",
     "update": "updates",
 }

@@ -5,23 +5,38 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from nmf_nets.criterion import PLAIN, Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
+from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What every method is given, the same object for all: lower D(X | H W) with so many components.
+    """What every method is given, the same object for all: lower D(X | H W) + R_H(H) + R_W(Wᵀ) with so many components.
 
     seed: for what a method draws itself.
+    width: how many columns H may have, where the codes of n_components are spread over more of them (Decoder.spread).
     """
 
     X: Matrix
     divergence: Divergence
     n_components: int
     seed: int = 0
+    on_H: Terms = PLAIN
+    on_W: Terms = PLAIN
+    width: int | None = None
+
+    @property
+    def criterion(self) -> Criterion:
+        return Criterion(self.divergence, self.on_H, self.on_W)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is NMF and nothing else."""
+        return not (self.on_H.penalties or self.on_W.penalties or self.X.signed)
 
 
 @runtime_checkable
@@ -41,6 +56,9 @@ Coder = Callable[[Matrix], Codes]
 class Method(ABC):
     """Something that makes factors. It never measures itself."""
 
+    plain_only = True
+    """Whether it knows neither penalties nor data with negative entries."""
+
     @abstractmethod
     def refuse(self, problem: Problem, start: Factorization | None) -> None:
         """Raises Refusal for data, a divergence or a start that it cannot serve; nothing is given in its place.
@@ -55,3 +73,10 @@ class Method(ABC):
         start: None for its own best start, which it makes here, so that the clock sees it.
         Returns its own way to code unseen rows, if it has one.
         """
+
+
+def refuse(method: Method, problem: Problem, start: Factorization | None) -> None:
+    """Raises Refusal for what the method cannot serve."""
+    if method.plain_only and not problem.plain:
+        raise Refusal(f"{type(method).__name__} serves plain NMF alone, without penalties and negative data.")
+    method.refuse(problem, start)

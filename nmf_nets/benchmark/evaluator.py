@@ -35,25 +35,25 @@ class Evaluator:
     """Measures what a method made of one problem; whatever a method says of itself is not heard."""
 
     def __init__(self, problem: Problem):
-        self.divergence, self.X = problem.divergence, problem.X.to(torch.float64)
-        self.shapes = {
-            "H": (problem.X.shape[0], problem.n_components),
-            "W": (problem.n_components, problem.X.shape[1]),
-        }
+        self.criterion, self.X = problem.criterion, problem.X.to(torch.float64)
+        width = problem.width or problem.n_components
+        self.shapes = {"H": (problem.X.shape[0], width), "W": (width, problem.X.shape[1])}
 
     def __call__(self, factors: Factorization) -> Measurement:
         factors = self._checked(factors)
         return Measurement(
-            value=float(self.divergence.total(self.X, factors)),
+            value=float(self.criterion.total(self.X, factors)),
             relative_error=relative_error(self.X, factors),
-            kkt_residual=kkt_residual(self.X, factors, self.divergence),
+            kkt_residual=kkt_residual(
+                self.X, factors, self.criterion.divergence, self.criterion.on_H, self.criterion.on_W
+            ),
             dead_components=dead_components(factors),
             sparseness=float(hoyer_sparseness(factors.W).mean()),
         )
 
     def value(self, factors: Factorization) -> float:
-        """The divergence alone."""
-        return float(self.divergence.total(self.X, self._checked(factors)))
+        """The divergence, and penalties where there are any."""
+        return float(self.criterion.total(self.X, self._checked(factors)))
 
     def _checked(self, factors: Factorization) -> Factorization:
         factors = factors.detach().to(self.X.device, torch.float64)
@@ -62,6 +62,6 @@ class Evaluator:
                 raise NotAFactorization(f"{letter} has shape {tuple(M.shape)}, but {self.shapes[letter]} was asked for")
             if not bool(torch.isfinite(M).all()):
                 raise NotFinite(f"{letter} has entries that are not finite")
-            if bool((M < 0).any()):
+            if bool((M < 0).any()) and not (self.X.signed and letter == "W"):
                 raise NotAFactorization(f"{letter} has negative entries, the least is {float(M.min()):.3g}")
         return factors

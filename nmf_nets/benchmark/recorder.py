@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import torch
 
-from nmf_nets.benchmark.base import Coder, Method, Problem
+from nmf_nets.benchmark.base import Coder, Method, Problem, refuse
 from nmf_nets.benchmark.clock import Clock, Spent
 from nmf_nets.benchmark.evaluator import Evaluator, Measurement, NotFinite
 from nmf_nets.factorization import Factorization
@@ -127,7 +127,7 @@ class Recorder:
         coder: Coder | None = None
         own = None if start is None else start.clone()
         try:
-            method.refuse(self.problem, start)
+            refuse(method, self.problem, start)
             clock.start()
             coder = method.run(self.problem, own, observe)
             status, error = self._verdict(curve, out_of_budget)
@@ -160,4 +160,4 @@ class Recorder:
         X = self.evaluator.X
         n, m = X.shape
         ones = torch.ones(n, 1, dtype=X.dtype, device=X.device)
-        return float(self.evaluator.divergence.total(X, Factorization(ones * X.mean, ones.new_ones(1, m))))
+        return float(self.problem.divergence.total(X, Factorization(ones * X.mean, ones.new_ones(1, m))))

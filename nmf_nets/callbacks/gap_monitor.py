@@ -5,7 +5,6 @@ from pytorch_lightning import Trainer
 from nmf_nets.callbacks.base import Monitor
 from nmf_nets.callbacks.stopwatch import Stopwatch
 from nmf_nets.data.base import MatrixDataModule
-from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.exact import Exact
 from nmf_nets.encoders.refined import REFINED
 from nmf_nets.factorization import Factorization
@@ -25,7 +24,7 @@ class GapMonitor(Monitor):
 
     Logs training/… and validation/divergence, refined_codes, exact_codes, relative_error and code_gap =
     divergence / exact_codes − 1, and kkt_residual, dead_components, sparseness (Hoyer, mean over components) and
-    seconds of training.
+    seconds of training. Penalties count as part of the divergence. Where rows are coupled there are no exact codes.
     """
 
     def __init__(self, update: Update, growth: float = 1.25):
@@ -36,26 +35,29 @@ class GapMonitor(Monitor):
     def look(self, trainer: Trainer, net: NonNegativeAutoencoder, data: MatrixDataModule) -> dict[str, float]:
         X = data.training.to(net.device)
         own = net.own_factors(X)
-        measured = self._gap("training", X, own, net.divergence)
-        measured["kkt_residual"] = kkt_residual(X, own, net.divergence)
+        measured = self._gap("training", X, own, net)
+        criterion = net.criterion
+        measured["kkt_residual"] = kkt_residual(X, own, criterion.divergence, criterion.on_H, criterion.on_W)
         measured["dead_components"] = dead_components(own)
         measured["sparseness"] = float(hoyer_sparseness(own.W).mean())
         if data.validation is not None and net.encoder.codes_unseen_rows:
             X = data.validation.to(net.device)
-            measured |= self._gap("validation", X, net.factorize(X), net.divergence)
+            measured |= self._gap("validation", X, net.factorize(X), net)
         for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
             if isinstance(callback, Stopwatch):
                 measured["seconds"] = callback.seconds
         return measured
 
-    def _gap(self, part: str, X: Matrix, own: Factorization, divergence: Divergence) -> dict[str, float]:
-        refined = Factorization(self.update(X, own.H, own.W, REFINED), own.W)
-        exact = Factorization(self.exact(X, own.W), own.W)
-        own_value, exact_value = float(divergence.total(X, own)), float(divergence.total(X, exact))
-        return {
-            f"{part}/divergence": own_value,
-            f"{part}/refined_codes": float(divergence.total(X, refined)),
+    def _gap(self, part: str, X: Matrix, own: Factorization, net: NonNegativeAutoencoder) -> dict[str, float]:
+        criterion, value = net.criterion, float(net.criterion.total(X, own))
+        measured = {f"{part}/divergence": value, f"{part}/relative_error": relative_error(X, own)}
+        if net.decoder.couples_rows:
+            return measured
+        refined = Factorization(self.update(X, own.H, own.W, REFINED, terms=criterion.on_H), own.W)
+        exact = Factorization(self.exact(X, own.W, terms=criterion.on_H), own.W)
+        exact_value = float(criterion.total(X, exact))
+        return measured | {
+            f"{part}/refined_codes": float(criterion.total(X, refined)),
             f"{part}/exact_codes": exact_value,
-            f"{part}/code_gap": relative_gap(own_value, exact_value, divergence.rounding(X)),
-            f"{part}/relative_error": relative_error(X, own),
+            f"{part}/code_gap": relative_gap(value, exact_value, criterion.divergence.rounding(X)),
         }

@@ -9,6 +9,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from nmf_nets.data.base import MatrixDataModule
+from nmf_nets.decoders.linear import Linear
 from nmf_nets.factorization import Factorization
 from nmf_nets.grid import GeometricGrid
 from nmf_nets.matrix import Matrix
@@ -32,7 +33,8 @@ class Reseed(Callback):
 
     Where the encoder keeps codes, those of k become the best on w_k for what the others leave, [(X − X̂) w_k]₊ / ‖w_k‖²,
     which lowers the squared error; by it rows are compared in any divergence. A row that is fitted to half the digits
-    of its dtype starts nothing: there are then more components than the data have use for.
+    of its dtype starts nothing: there are then more components than the data have use for. Nothing is done where W is
+    made of several weights.
     """
 
     def __init__(self, growth: float = 1.25):
@@ -57,6 +59,8 @@ class Reseed(Callback):
     @torch.no_grad()
     def reseed(self, net: NonNegativeAutoencoder, optimizer: object, X: Matrix) -> dict[int, int]:
         """The row that each dead component was started from."""
+        if not isinstance(net.decoder, Linear):
+            return {}
         own = net.own_factors(X)
         dead = component_shares(own) <= DEAD / own.n_components
         if not bool(dead.any()):

@@ -6,7 +6,10 @@ from torch import Tensor
 
 
 class Constraint(ABC):
-    """A map from free parameters θ to non-negative numbers, entry by entry; stateless."""
+    """A map from free parameters θ, one row a component, to the weights of a decoder or an encoder; stateless."""
+
+    non_negative = True
+    """Whether forward(θ) ≥ 0; all but `free` are."""
 
     @abstractmethod
     def forward(self, theta: Tensor) -> Tensor: ...

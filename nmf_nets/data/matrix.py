@@ -27,6 +27,7 @@ class MatrixFile(MatrixDataModule):
     index_column: of a table, the name of a column that names the samples.
     transpose: for files with samples as columns.
     image_shape: (height, width), where a row is an image.
+    signed: admits negative entries, for semi-NMF.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class MatrixFile(MatrixDataModule):
         index_column: str | None = None,
         transpose: bool = False,
         image_shape: Sequence[int] | None = None,
+        signed: bool = False,
         **rows: Any,
     ):
         super().__init__(**rows)
         if path is None:
             raise Refusal("data=matrix needs a file: data.path=FILE, with samples as rows.")
         self.path, self.index_column, self.transpose = Path(path).expanduser(), index_column, transpose
+        self.signed = signed
         self.image_shape = (image_shape[0], image_shape[1]) if image_shape else None
 
     def load(self) -> Dataset:
@@ -49,7 +52,7 @@ class MatrixFile(MatrixDataModule):
         if self.transpose:
             X, names, labels = X.T, None, None
         try:
-            X = as_matrix(X, self.dtype)
+            X = as_matrix(X, self.dtype, signed=self.signed)
         except Refusal as refusal:
             raise Refusal(f"{self.path}: {refusal}") from None
         n, m = X.shape

@@ -2,26 +2,40 @@
 
 from abc import ABC, abstractmethod
 
-from torch import nn
+from torch import Tensor, nn
 
 from nmf_nets.shapes import Codes, Components, Data
+from nmf_nets.weight import weights_of
 
 
 class Decoder(nn.Module, ABC):
-    """The only keeper of W. Constructed from the factorization that training starts from."""
+    """The only keeper of W. Constructed from the factorization that training starts from.
+
+    Whatever the model, X̂ is a product of two matrices, `spread(H)` and W, so that every divergence, split gradient and
+    metric is that of plain NMF, and what W is made of learns through it.
+    """
+
+    couples_rows = False
+    """Whether the code of a row is seen in other rows as well; the batch is then the whole, in its order."""
 
     @property
     @abstractmethod
-    def W(self) -> Components: ...
+    def W(self) -> Components:
+        """With the graph of what it is made of."""
 
     @abstractmethod
+    def spread(self, H: Codes) -> Tensor:
+        """The codes as they meet W: H itself where rows are not coupled."""
+
+    @abstractmethod
+    def rescale_(self, sizes: Tensor) -> None:
+        """Divides the components by these sizes, one for each column of H; the codes get them."""
+
     def forward(self, H: Codes) -> Data:
         """X̂."""
+        return self.spread(H) @ self.W
 
-    @abstractmethod
-    def assign_(self, W: Components) -> None:
-        """Makes these the components, or the nearest that the constraint can reach."""
-
-    @abstractmethod
     def project_(self) -> None:
-        """What has to be done to the weights after a gradient step."""
+        """What has to be done to the weights after a gradient step: each one's own projection."""
+        for weight in weights_of(self):
+            weight.project_()

@@ -88,7 +88,12 @@ class Divergence(ABC):
         return 1e-12 * float(self.unit(X))
 
     def refuse(self, X: Matrix) -> None:
-        """Raises Refusal if X holds zeros that count and β ≤ 0, where D is infinite."""
+        """Raises Refusal where there is no D: for negative entries and β ≠ 2, for zeros that count and β ≤ 0."""
+        if X.signed and self.beta != 2:
+            raise Refusal(
+                f"X has negative entries, for which there is no divergence with β = {self.beta:g}; use "
+                "divergence=frobenius, or shift, clip or drop them."
+            )
         if self.beta > 0:
             return
         if X.weights is None and int((X.values > 0).sum()) == X.shape[0] * X.shape[1]:

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components, Rows
@@ -22,6 +23,9 @@ class Encoder(nn.Module, ABC):
     tied = False
     """Whether W learns through the codes as well, so that a step must not hold them."""
 
+    codes_coupled_rows = False
+    """Whether it has codes for decoders that couple rows."""
+
     distillation: float = 0.0
     """Weight, in what it learns from, of the distance between the two codes of `learn`."""
 
@@ -35,20 +39,21 @@ class Encoder(nn.Module, ABC):
         self.register_buffer("kept", None)
 
     @abstractmethod
-    def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
+    def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
         """The codes of X on the components W.
 
         rows: where X stands in the training matrix; None for rows that were not trained on.
+        terms: the penalties on H, for codes that are made by steps; what learns, learns them from the objective.
         """
 
-    def learn(self, X: Matrix, W: Components, rows: Rows | None = None) -> tuple[Codes, Codes]:
+    def learn(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> tuple[Codes, Codes]:
         """The codes, and those that the encoder learns by: the same, unless it refines what it proposes."""
-        codes = self(X, W, rows)
+        codes = self(X, W, rows, terms)
         return codes, codes
 
     @abstractmethod
-    def refuse(self, divergence: Divergence) -> None:
-        """Raises Refusal for a divergence that this encoder cannot serve."""
+    def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
+        """Raises Refusal for a divergence, or penalties on H, that this encoder cannot serve."""
 
     def keep_(self, H: Codes, rows: Rows | None) -> None:
         """Puts these in the place of the codes that it keeps of the rows, if any."""

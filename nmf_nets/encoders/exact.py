@@ -2,6 +2,7 @@
 
 import torch
 
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.effort import Ramp
@@ -46,16 +47,18 @@ class Exact(Encoder):
                 "reaches; use divergence=frobenius or kullback_leibler with an update of their own."
             )
 
-    def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
+    def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
         most = self.ramp.steps(self.most, 1, rows)
         with torch.no_grad():
-            H = self.update(X.detach(), None, W.detach(), most, self.tolerance)
+            H = self.update(X.detach(), None, W.detach(), most, self.tolerance, terms)
         if self.implicit and torch.is_grad_enabled():
             return with_implicit_gradient(X, H, W, 2 if self.update.lowers(Frobenius()) else 1)
         return H
 
-    def refuse(self, divergence: Divergence) -> None:
-        self.update.refuse(divergence)
+    def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
+        self.update.refuse(divergence, terms)
+        if self.implicit and terms.penalties:
+            raise Refusal("encoder.implicit knows no penalties on H; use encoder.implicit=false, or no penalties_H.")
         if not 1 <= divergence.beta <= 2:
             raise Refusal(
                 f"encoder=exact needs 1 ≤ β ≤ 2, where D is convex in the codes, but β is {divergence.beta:g}; "

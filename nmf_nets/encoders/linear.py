@@ -4,12 +4,13 @@ from torch import Tensor
 
 from nmf_nets.cold_start import projection_scale
 from nmf_nets.constraints.base import Constraint
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components, Rows
-from nmf_nets.weight import NonNegativeWeight
+from nmf_nets.weight import Weight
 
 
 class Linear(Encoder):
@@ -23,9 +24,9 @@ class Linear(Encoder):
 
     def __init__(self, start: Factorization, constraint: Constraint):
         super().__init__()
-        self.A = NonNegativeWeight(start.W.T * projection_scale(start.W), constraint)
+        self.A = Weight(start.W.T * projection_scale(start.W), constraint)
 
-    def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
+    def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
         return X @ self.A.value
 
     def rescale_(self, sizes: Tensor) -> None:
@@ -36,5 +37,5 @@ class Linear(Encoder):
         restarted[:, components] = W[components].T * projection_scale(W)
         self.A.assign_(restarted)
 
-    def refuse(self, divergence: Divergence) -> None:
+    def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
         pass

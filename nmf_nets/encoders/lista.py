@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from nmf_nets.cold_start import damped_least_squares, lifted_codes
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence, floor
 from nmf_nets.division import divisor
 from nmf_nets.encoders.base import Encoder
@@ -41,7 +42,7 @@ class LISTA(Encoder):
         self.threshold = nn.Parameter(like.new_zeros(layers, r))
         self.log_damping = nn.Parameter(like.new_zeros(layers))
 
-    def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
+    def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
         W = W.detach()
         return self._frobenius(X, W) if self.divergence.beta == 2 else self._kullback_leibler(X, W)
 
@@ -81,7 +82,7 @@ class LISTA(Encoder):
             before, h = h, new * (total / divisor(new @ s[:, None]))
         return h
 
-    def refuse(self, divergence: Divergence) -> None:
+    def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
         if divergence.beta not in (1, 2) or divergence.beta != self.divergence.beta:
             raise Refusal(
                 f"encoder=lista has layers for β = 1 and 2, one of them, but was made for β = {self.divergence.beta:g} "

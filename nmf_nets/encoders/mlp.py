@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nmf_nets.cold_start import lifted_codes
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.division import divisor
 from nmf_nets.encoders.base import Encoder
@@ -57,7 +58,7 @@ class MLP(Encoder):
         sees_row = divergence.beta != 2 and len(hidden) > 0
         self.row = layer(m, sizes[1], 0.3 * 2**0.5, bias=False) if sees_row else None
 
-    def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
+    def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
         W = W.detach()
         if self.divergence.beta == 2:
             given, unit, root = _damped_codes(X, W)
@@ -85,7 +86,7 @@ class MLP(Encoder):
             z = z.relu()
         return _scaled(self.last, z) + _scaled(self.skip, given)
 
-    def refuse(self, divergence: Divergence) -> None:
+    def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
         if divergence.beta != self.divergence.beta:
             raise Refusal(
                 f"encoder=mlp was made for β = {self.divergence.beta:g}, but the divergence has β = {divergence.beta:g}"

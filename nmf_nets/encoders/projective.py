@@ -2,12 +2,13 @@
 
 from nmf_nets.cold_start import projection_scale
 from nmf_nets.constraints.base import Constraint
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components, Rows
-from nmf_nets.weight import NonNegativeWeight
+from nmf_nets.weight import Weight
 
 
 class Projective(Encoder):
@@ -24,10 +25,10 @@ class Projective(Encoder):
 
     def __init__(self, start: Factorization, constraint: Constraint):
         super().__init__()
-        self.scale = NonNegativeWeight(projection_scale(start.W).reshape(1), constraint)
+        self.scale = Weight(projection_scale(start.W).reshape(1), constraint)
 
-    def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
+    def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
         return X @ W.T * self.scale.value
 
-    def refuse(self, divergence: Divergence) -> None:
+    def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
         pass

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.effort import Ramp
 from nmf_nets.encoders.base import Encoder
@@ -39,14 +40,16 @@ class Refined(Encoder):
         self.ramp = Ramp(ramp)
         self.codes_unseen_rows = self.inner.codes_unseen_rows
 
-    def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
-        return self.learn(X, W, rows)[0]
+    def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
+        return self.learn(X, W, rows, terms)[0]
 
-    def learn(self, X: Matrix, W: Components, rows: Rows | None = None) -> tuple[Codes, Codes]:
-        proposal = self.inner(X, W.detach(), rows)
+    def learn(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> tuple[Codes, Codes]:
+        proposal = self.inner(X, W.detach(), rows, terms)
         steps = self.ramp.steps(self.steps, 0, rows)
+        if not steps:
+            return proposal.detach(), proposal
         with torch.no_grad():
-            return self.update(X, proposal.detach(), W.detach(), steps) if steps else proposal.detach(), proposal
+            return self.update(X, proposal.detach(), W.detach(), steps, terms=terms), proposal
 
     def rescale_(self, sizes: Tensor) -> None:
         self.inner.rescale_(sizes)
@@ -54,6 +57,6 @@ class Refined(Encoder):
     def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
         self.inner.restart_(components, W, codes)
 
-    def refuse(self, divergence: Divergence) -> None:
-        self.update.refuse(divergence)
-        self.inner.refuse(divergence)
+    def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
+        self.update.refuse(divergence, terms)
+        self.inner.refuse(divergence, terms)

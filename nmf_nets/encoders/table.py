@@ -3,13 +3,14 @@
 from torch import Tensor
 
 from nmf_nets.constraints.base import Constraint
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Rows
-from nmf_nets.weight import NonNegativeWeight
+from nmf_nets.weight import Weight
 
 
 class Table(Encoder):
@@ -18,13 +19,13 @@ class Table(Encoder):
     With optimizer=multiplicative on full batches this is Lee and Seung's algorithm, with optimizer=block any other.
     """
 
-    codes_unseen_rows = False
+    codes_unseen_rows, codes_coupled_rows = False, True
 
     def __init__(self, start: Factorization, constraint: Constraint):
         super().__init__()
-        self.codes = NonNegativeWeight(start.H, constraint)
+        self.codes = Weight(start.H, constraint)
 
-    def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
+    def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
         if rows is None:
             raise Refusal(
                 "encoder=table has codes for its training rows only; use encoder=exact on the same W for others."
@@ -42,5 +43,5 @@ class Table(Encoder):
         restarted[:, components] = codes[:, components]
         self.codes.assign_(restarted)
 
-    def refuse(self, divergence: Divergence) -> None:
+    def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
         pass

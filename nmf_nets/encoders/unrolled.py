@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
@@ -34,10 +35,11 @@ class Unrolled(Encoder):
         self.kept = None if warm == 0 else start.H.clone()
 
     @torch.no_grad()
-    def forward(self, X: Matrix, W: Components, rows: Rows | None = None) -> Codes:
+    def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
         if not self.training or self.kept is None or rows is None:
-            return self.update(X, None, W, self.steps, self.progress)
-        H = self.update(X, self.kept.index_select(0, rows), W, self.warm.most(X, len(W)), self.warm.progress)
+            return self.update(X, None, W, self.steps, self.progress, terms)
+        kept, most = self.kept.index_select(0, rows), self.warm.most(X, len(W))
+        H = self.update(X, kept, W, most, self.warm.progress, terms)
         self.keep_(H, rows)
         return H
 
@@ -53,5 +55,5 @@ class Unrolled(Encoder):
         if self.kept is not None:
             self.kept[:, components] = codes[:, components]
 
-    def refuse(self, divergence: Divergence) -> None:
-        self.update.refuse(divergence)
+    def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
+        self.update.refuse(divergence, terms)

@@ -10,6 +10,7 @@ from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.factorization import Factorization
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.matrix import Matrix
+from nmf_nets.penalties.base import RowPenalty
 from nmf_nets.shapes import Codes, Components, Gram, Scalar
 
 Solve = Callable[[Codes, Codes, Gram, int, float], Codes]
@@ -25,16 +26,18 @@ class GramHalfStep(HalfStep):
 
     def __init__(self, solve: Solve, X: Matrix, W: Components, terms: Terms):
         self.solve, self.X, self.terms = solve, X, terms
-        self.B, self.G = penalised(X @ W.T, W @ W.T, terms)
+        self.B, self.G = with_entries(X @ W.T, W @ W.T, terms)
 
     def codes(self, H: Codes | None, repeats: int = 1, progress: float = 0.0) -> Codes:
         if H is None:
             assert self.terms.frozen is None, "components that stay have to be given"
             H = least_squares_codes(self.B, self.G)
-        return solved_where_free(self.solve, H, self.B, self.G, self.terms, repeats, progress)
+        B, G = with_rows(self.B, self.G, self.terms, H)
+        return solved_where_free(self.solve, H, B, G, self.terms, repeats, progress)
 
     def value(self, H: Codes) -> Scalar:
-        return gram_value(self.X, self.B, self.G, H)
+        value = gram_value(self.X, self.B, self.G, H)
+        return value + sum(penalty.value(H) for penalty in self.terms.beyond_entries)
 
 
 class ImputedHalfStep(HalfStep):
@@ -59,7 +62,7 @@ class ImputedHalfStep(HalfStep):
             if repeat % 20 == 19 and not bool(going.any()):  # seldom, as it waits for the device
                 break
             residual = X.with_values(X.given_weights * (X.values - X.sample(H, W)))
-            B, G = penalised(residual @ W.T + H @ self.G, self.G, self.terms)
+            B, G = with_rows(*with_entries(residual @ W.T + H @ self.G, self.G, self.terms), self.terms, H)
             new = torch.where(going, solved_where_free(self.solve, H, B, G, self.terms, 1, 0.0), H)
             moved = torch.linalg.vector_norm(new - H, dim=1, keepdim=True)
             first = moved if first is None else first
@@ -77,12 +80,21 @@ def gram_value(X: Matrix, B: Codes, G: Gram, H: Codes) -> Scalar:
     return 0.5 * (X.square_norm + quadratic) - linear
 
 
-def penalised(B: Codes, G: Gram, terms: Terms) -> tuple[Codes, Gram]:
-    """B − λ₁, G + λ₂ I."""
-    if not terms.penalties:
-        return B, G
+def with_entries(B: Codes, G: Gram, terms: Terms) -> tuple[Codes, Gram]:
+    """B − λ₁, G + λ₂ I, for the penalties that are sums over entries."""
     linear, ridge = terms.coefficients
-    return B - linear, G + ridge * torch.eye(len(G), dtype=G.dtype, device=G.device)
+    if linear:
+        B = B - linear
+    return B, G + ridge * torch.eye(len(G), dtype=G.dtype, device=G.device) if ridge else G
+
+
+def with_rows(B: Codes, G: Gram, terms: Terms, H: Codes) -> tuple[Codes, Gram]:
+    """B − λ, G + Q, for the other penalties, by the quadratic that touches them at H."""
+    for penalty in terms.beyond_entries:
+        assert isinstance(penalty, RowPenalty), "other penalties are refused by Update.takes"
+        linear, Q = penalty.quadratic(H)
+        B, G = B - linear, G + Q
+    return B, G
 
 
 def solved_where_free(solve: Solve, H: Codes, B: Codes, G: Gram, terms: Terms, repeats: int, progress: float) -> Codes:

@@ -19,7 +19,11 @@ SMALL = 2**18
 
 def takes_one_call(X: Matrix, n_components: int, *terms: Terms) -> bool:
     small = isinstance(X, DenseMatrix) and X.device.type == "cpu" and X.weights is None
-    return small and X.values.numel() * n_components <= SMALL and all(each.free is None for each in terms)
+    return (
+        small
+        and X.values.numel() * n_components <= SMALL
+        and all(each.free is None and not each.beyond_entries for each in terms)
+    )
 
 
 class Alternation:

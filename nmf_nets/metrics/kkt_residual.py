@@ -16,7 +16,7 @@ def kkt_residual(
     """κ = max over both factors of |min(h_ik / mean_i h_ik, (P − N) / (P + N))|, with 0 / 0 = 0; from 0 to 1 for h > 0.
 
     Zero exactly at stationary points: h > 0 needs P = N, h = 0 needs P ≥ N. The same for X → cX and for H D, D⁻¹ W.
-    Penalties are part of P; what is frozen does not count.
+    Penalties are part of P and N; what is frozen does not count.
     """
     return rough_kkt_residual(X.to(torch.float64), factors.to(torch.float64), divergence, on_H, on_W)
 
@@ -33,7 +33,6 @@ def codes_residual(X: Matrix, H: Codes, W: Components, divergence: Divergence, t
     """That of H alone, W given, in the dtype of X."""
     if terms.fixed:
         return 0.0
-    P, N = divergence.split_gradient(X, H, W)
-    P = terms.added_to(P, H)
+    P, N = terms.added_to(*divergence.split_gradient(X, H, W), H)
     residual = torch.minimum(ratio(H, H.mean(0)), ratio(P - N, P + N)).abs()
     return float((residual if terms.free is None else residual[:, terms.free]).max())

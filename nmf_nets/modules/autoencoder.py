@@ -1,10 +1,12 @@
 """Encoder, decoder, divergence and the step between them."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from pytorch_lightning import LightningModule
 
+from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
@@ -14,12 +16,13 @@ from nmf_nets.loader import Batch
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
 from nmf_nets.optimizers.base import MakeOptimizer
+from nmf_nets.penalties.base import Penalty
 from nmf_nets.refusal import Refusal
-from nmf_nets.shapes import Rows
+from nmf_nets.shapes import Codes, Rows
 
 
 class NonNegativeAutoencoder(LightningModule):
-    """X ≈ H W with H = encoder(X) and W the weights of the decoder, trained to lower D(X | H W).
+    """X ≈ H W with H = encoder(X) and W the weights of the decoder, trained to lower D(X | H W) + R_H(H) + R_W(Wᵀ).
 
     head: what the codes are for besides; its loss is lowered, too.
     optimizer: makes the step from (encoder, decoder), and the head if there is one. Its step takes a closure that
@@ -33,17 +36,28 @@ class NonNegativeAutoencoder(LightningModule):
         divergence: Divergence,
         optimizer: MakeOptimizer,
         head: Head | None = None,
+        penalties_H: Sequence[Penalty] = (),
+        penalties_W: Sequence[Penalty] = (),
     ):
         super().__init__()
         self.automatic_optimization = False
-        encoder.refuse(divergence)
-        self.encoder, self.decoder, self.divergence, self.optimizer = encoder, decoder, divergence, optimizer
+        self.criterion = Criterion(divergence, Terms(tuple(penalties_H)), Terms(tuple(penalties_W)))
+        encoder.refuse(divergence, self.criterion.on_H)
+        _refuse_coupled(encoder, decoder, head)
+        self.encoder, self.decoder, self.optimizer = encoder, decoder, optimizer
         self.head = head
 
+    @property
+    def divergence(self) -> Divergence:
+        return self.criterion.divergence
+
+    def codes(self, X: Matrix, rows: Rows | None = None) -> Codes:
+        """The net's own codes of X; `rows` as in Encoder."""
+        return self.encoder(X, self.decoder.W, rows, self.criterion.on_H)
+
     def forward(self, X: Matrix, rows: Rows | None = None) -> Factorization:
-        """The net's own codes of X and its components; `rows` as in Encoder."""
-        W = self.decoder.W
-        return Factorization(self.encoder(X, W, rows), W)
+        """What the net makes X of: its own codes, as the decoder spreads them, and its components."""
+        return Factorization(self.decoder.spread(self.codes(X, rows)), self.decoder.W)
 
     @torch.no_grad()
     def factorize(self, X: Matrix, rows: Rows | None = None) -> Factorization:
@@ -60,23 +74,30 @@ class NonNegativeAutoencoder(LightningModule):
         return self.factorize(X, rows)
 
     def objective(self, batch: Batch) -> Objective:
-        W = self.decoder.W
-        H, proposal = self.encoder.learn(batch.X, W, batch.rows)
+        W, terms = self.decoder.W, self.criterion.on_H
+        H, proposal = self.encoder.learn(batch.X, W, batch.rows, terms)
         if self.head is not None and batch.labels is None:
             raise Refusal(
                 "the net has a head, but the batch no labels; give the loader `labels`, a class for each row."
             )
+        if self.decoder.couples_rows and batch.n_rows is not None and batch.X.shape[0] < batch.n_rows:
+            raise Refusal(
+                f"{type(self.decoder).__name__} couples rows, but the batch has {batch.X.shape[0]} of {batch.n_rows}; "
+                "use data.batch_size=null."
+            )
         return Objective(
             batch.X,
-            Factorization(H, W),
+            Factorization(self.decoder.spread(H), W),
             self.divergence,
             batch.rows,
             batch.n_rows,
-            proposal,
+            None if proposal is H else proposal,
             self.encoder.distillation,
             self.head,
             batch.labels,
             self.encoder.codes_follow_W,
+            terms,
+            self.criterion.on_W,
         )
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
@@ -87,3 +108,16 @@ class NonNegativeAutoencoder(LightningModule):
         if self.head is None:
             return self.optimizer(self.encoder, self.decoder)
         return self.optimizer(self.encoder, self.decoder, head=self.head)
+
+
+def _refuse_coupled(encoder: Encoder, decoder: Decoder, head: Head | None) -> None:
+    """Raises Refusal where rows that are coupled meet a part for rows that are not."""
+    if not decoder.couples_rows:
+        return
+    if not encoder.codes_coupled_rows:
+        raise Refusal(
+            f"{type(encoder).__name__} codes each row by itself, but {type(decoder).__name__} couples rows; use "
+            "encoder=convolutional or encoder=table."
+        )
+    if head is not None:
+        raise Refusal(f"a head learns from the code of each row, but {type(decoder).__name__} couples rows.")

@@ -1,5 +1,7 @@
 """The autoencoder of the Frobenius loss."""
 
+from collections.abc import Sequence
+
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.encoders.base import Encoder
@@ -8,6 +10,7 @@ from nmf_nets.heads.base import Head
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.modules.base import completed
 from nmf_nets.optimizers.base import MakeOptimizer
+from nmf_nets.penalties.base import Penalty
 from nmf_nets.updates.hals import HALS
 
 
@@ -24,6 +27,8 @@ class FrobeniusNMF(NonNegativeAutoencoder):
         decoder: Decoder | None = None,
         optimizer: MakeOptimizer | None = None,
         head: Head | None = None,
+        penalties_H: Sequence[Penalty] = (),
+        penalties_W: Sequence[Penalty] = (),
     ):
         encoder, decoder, optimizer = completed(HALS(), start, encoder, decoder, optimizer)
-        super().__init__(encoder, decoder, Frobenius(), optimizer, head)
+        super().__init__(encoder, decoder, Frobenius(), optimizer, head, penalties_H, penalties_W)

@@ -17,7 +17,7 @@ class ProjectedAdam(torch.optim.Adam):
 
     Then every component gets the mean norm that components started with, and its codes what it lost: H D, D⁻¹ W leave
     H W as it is, and steps that have the size of lr would be small beside components that grow. Components that their
-    codes are tied to keep their norm, as a norm of their own is no such freedom there.
+    codes are tied to keep their norm, as a norm of their own is no such freedom there, nor is it with penalties.
     lr: for non-negative weights, in units of the mean of their start; net_lr: for weights of any sign.
     """
 
@@ -42,7 +42,7 @@ class ProjectedAdam(torch.optim.Adam):
         super().step()
         self._encoder.project_()
         self._decoder.project_()
-        if not self._encoder.tied:
+        if not (self._encoder.tied or objective.on_H.penalties or objective.on_W.penalties):
             self._rescale()
         return objective
 
@@ -50,5 +50,5 @@ class ProjectedAdam(torch.optim.Adam):
     def _rescale(self) -> None:
         W = self._decoder.W
         sizes = divisor(torch.linalg.vector_norm(W, dim=1) / divisor(W.new_tensor(self.param_groups[0]["norm"])))
-        self._decoder.assign_(W / sizes[:, None])
+        self._decoder.rescale_(sizes)
         self._encoder.rescale_(sizes)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from nmf_nets.decoders.base import Decoder
+from nmf_nets.decoders.linear import Linear
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
 from nmf_nets.heads.base import Head
@@ -46,6 +47,11 @@ class NetAdam(torch.optim.Adam):
             raise Refusal(
                 f"this step finds W for codes that are held, but those of {type(encoder).__name__} are made of W itself"
                 "; use optimizer=multiplicative or optimizer=adam with this encoder."
+            )
+        if not isinstance(decoder, Linear):
+            raise Refusal(
+                f"this step finds W as a whole, but {type(decoder).__name__} makes it of other weights; use "
+                "optimizer=multiplicative or optimizer=adam with this decoder."
             )
         super().__init__(parameter_groups(encoder, decoder, lr, net_lr, head), eps=EPS)
         for group in self.param_groups:

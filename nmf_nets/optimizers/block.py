@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from nmf_nets.criterion import Terms
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.encoders.table import Table
@@ -55,7 +56,7 @@ class Block(NetAdam):
     def step(self, closure: Callable[[], Objective]) -> Objective:  # pyright: ignore[reportIncompatibleMethodOverride]
         with torch.enable_grad():
             objective = closure()
-        self._update.refuse(objective.divergence)
+        self._update.refuse(objective.divergence, objective.on_W)
         if not self._warned and objective.n_rows is not None and objective.X.shape[0] < objective.n_rows:
             self._warned = True
             log.warning(
@@ -64,16 +65,16 @@ class Block(NetAdam):
         X, W, H = objective.X, objective.factors.W.detach(), objective.factors.H.detach()
         if isinstance(self._encoder, Table):
             self.learn(replace(objective, factors=objective.factors.detach(), proposal=None))
-            H = self._update(X, H, W, self._effort.most(X, len(W)), self._effort.progress)
+            H = self._update(X, H, W, self._effort.most(X, len(W)), self._effort.progress, objective.on_H)
         else:
             self.learn(objective)
         rows = objective.rows
         how = self._extrapolation if X.weights is None else None  # with weights it does not pay
         if how is not None and rows is not None and len(rows) == len(self.known["codes"]):
-            self._go_beyond(how, X, H, W, rows)
+            self._go_beyond(how, objective, H, W, rows)
         else:
             self._encoder.keep_(H, rows)
-            self._decoder.assign_(self._fitted(X, H, W)[0])
+            self._decoder.assign_(self._fitted(X, H, W, objective.terms_W)[0])
         return objective
 
     def forget_(self, components: Tensor) -> None:
@@ -83,19 +84,20 @@ class Block(NetAdam):
             for name in ("momentum", "components"):
                 self.known.pop(name, None)
 
-    def _fitted(self, X: Matrix, H: Codes, W: Components) -> tuple[Components, HalfStep]:
-        step = self._update.on(X.T, H.T)
+    def _fitted(self, X: Matrix, H: Codes, W: Components, terms: Terms) -> tuple[Components, HalfStep]:
+        step = self._update.on(X.T, H.T, terms)
         return step.codes(W.T, self._effort.most(X.T, len(W)), self._effort.progress).T, step
 
-    def _go_beyond(self, how: Extrapolation, X: Matrix, H: Codes, W: Components, rows: Rows) -> None:
+    def _go_beyond(self, how: Extrapolation, objective: Objective, H: Codes, W: Components, rows: Rows) -> None:
         """H and W come from where the last step went beyond; `known` holds what they were before that."""
         known = self.known
         momentum = Momentum(*known["momentum"]) if "momentum" in known else how.begin(H.device)
         H_before, W_before = known["codes"].index_select(0, rows), known.get("components", W)
         ahead_H = beyond(H_before, H, momentum.b)
-        new_W, step = self._fitted(X, ahead_H, W)
+        new_W, step = self._fitted(objective.X, ahead_H, W, objective.terms_W)
         ahead_W = beyond(W_before, new_W, momentum.b)
-        rose, after = how.judge(on_host(step.value(new_W.T)), momentum)
+        value = step.value(new_W.T) + objective.on_H.value(ahead_H)
+        rose, after = how.judge(on_host(value), momentum)
         H, ahead_H = either(rose, H_before, H), either(rose, H_before, ahead_H)
         W, ahead_W = either(rose, W_before, new_W), either(rose, W_before, ahead_W)
         known["momentum"], known["components"] = tuple(after), W

@@ -1,9 +1,8 @@
 """Lee and Seung's step through autograd, for any net whose weights are non-negative."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
@@ -11,16 +10,17 @@ from nmf_nets.heads.base import Head
 from nmf_nets.kernels.multiplicative import multiplied
 from nmf_nets.objective import Objective
 from nmf_nets.refusal import Refusal
-from nmf_nets.weight import NonNegativeWeight, free_parameters_of, weights_of
+from nmf_nets.weight import Weight, free_parameters_of, weights_of
 
 
 class Multiplicative(torch.optim.Optimizer):
-    """w ← w ∘ (N / P)^γ(β), the encoder's weights first, then the decoder's from fresh codes.
+    """w ← w ∘ ((N + R⁻) / (P + R⁺))^γ, one weight after another from fresh codes, the encoder's first.
 
-    P and N are the divergence's own split gradient, taken back through the net, whose Jacobian must be non-negative.
-    With encoder=table on full batches this is the multiplicative solver, with encoder=linear convex NMF, with
-    encoder=projective projective NMF: there W is in X̂ twice, and where γ(β) would raise D of the batch, as it may, the
-    smaller exponent that cannot is taken instead.
+    P and N are the divergence's own split gradient, taken back through the net, whose Jacobian must be non-negative; γ
+    is the exponent with which no step raises the objective of the batch, as X̂ is linear in each weight.
+    With encoder=table on full batches this is the multiplicative solver, whatever the decoder; with encoder=linear
+    convex NMF, with encoder=projective projective NMF: there W is in X̂ twice, and where γ would raise the objective, as
+    it may, the smaller exponent that cannot is taken instead.
     Source: Lee & Seung (2001), Févotte & Idier (2011), Yang & Oja (2010).
     """
 
@@ -31,32 +31,29 @@ class Multiplicative(torch.optim.Optimizer):
                 "optimizer=block, which fits W to the data alone."
             )
         for part in (encoder, decoder):
-            for name in free_parameters_of(part):
+            signed = [name for name, weight in part.named_modules() if _signed(weight)]
+            for name in (*free_parameters_of(part), *signed):
                 raise Refusal(
                     f"optimizer=multiplicative needs non-negative weights, but {name!r} of {type(part).__name__} may "
-                    "be negative; use optimizer=block or optimizer=adam with this encoder."
+                    "be negative; use optimizer=block or optimizer=adam with this net."
                 )
-        self._weights = [weights for weights in (weights_of(encoder), weights_of(decoder)) if weights]
+        self._of_codes, self._of_components = weights_of(encoder), weights_of(decoder)
         self._tied = encoder.tied
-        super().__init__([{"params": [weight.theta for weight in weights]} for weights in self._weights], {})
+        weights = [*self._of_codes, *self._of_components]
+        super().__init__([{"params": [weight.theta]} for weight in weights], {})
 
     def step(self, closure: Callable[[], Objective]) -> Objective:  # pyright: ignore[reportIncompatibleMethodOverride]
-        for weights in self._weights:
+        for weight in (*self._of_codes, *self._of_components):
             with torch.enable_grad():
                 objective = closure()
-                splits = objective.split_gradient([weight.theta for weight in weights])
-            before = [weight.value.detach() for weight in weights]
-            _multiply(weights, before, splits, objective.divergence.exponent)
-            if self._tied and weights is self._weights[-1] and closure().value() > objective.value():
-                _multiply(weights, before, splits, objective.divergence.tied_exponent)
+                ((P, N),) = objective.split_gradient([weight.theta])
+            before, on_W = weight.value.detach(), weight in self._of_components
+            terms = objective.on_W if on_W else objective.on_H
+            weight.assign_(multiplied(before, P, N, terms.exponent(objective.divergence)))
+            if self._tied and on_W and closure().value() > objective.value():
+                weight.assign_(multiplied(before, P, N, objective.divergence.tied_exponent))
         return objective  # pyright: ignore[reportPossiblyUnboundVariable]  # a decoder has at least one weight
 
 
-def _multiply(
-    weights: Sequence[NonNegativeWeight],
-    values: Sequence[Tensor],
-    splits: Sequence[tuple[Tensor, Tensor]],
-    exponent: float,
-) -> None:
-    for weight, value, (P, N) in zip(weights, values, splits, strict=True):
-        weight.assign_(multiplied(value, P, N, exponent))
+def _signed(module: torch.nn.Module) -> bool:
+    return isinstance(module, Weight) and not module.constraint.non_negative

@@ -53,6 +53,8 @@ class Online(NetAdam):
         with torch.enable_grad():
             objective = closure()
         self._update.refuse(objective.divergence)
+        if objective.on_W.penalties:
+            raise Refusal("optimizer=online knows no penalties on W; use optimizer=block on full batches.")
         if objective.X.weights is not None:
             raise Refusal("optimizer=online has no sums for data with weights; use optimizer=block on full batches.")
         self.learn(objective)

@@ -3,23 +3,23 @@
 import torch
 from torch import Tensor
 
-from nmf_nets.penalties.base import Penalty
+from nmf_nets.penalties.base import EntryPenalty
 from nmf_nets.shapes import Codes, Scalar
 
 
-class L1(Penalty):
+class L1(EntryPenalty):
     """R = λ Σ m: makes a factor sparse.
 
     scikit-learn's `alpha_W · l1_ratio · n_features` on our H, `alpha_H · l1_ratio · n_samples` on our W.
     """
 
-    power = 0.0
+    powers, psd = (0.0, 0.0), True
 
     def value(self, M: Codes) -> Scalar:
         return self.strength * M.sum(dtype=torch.float64)
 
-    def gradient(self, M: Codes) -> Tensor:
-        return torch.full_like(M, self.strength)
+    def split_gradient(self, M: Codes) -> tuple[Tensor, Tensor]:
+        return torch.full_like(M, self.strength), M.new_zeros(())
 
     @property
     def coefficients(self) -> tuple[float, float]:

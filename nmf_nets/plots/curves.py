@@ -24,7 +24,9 @@ def draw_curves(measured: Sequence[Mapping[str, Any]], best: Mapping[str, float]
         ("divergence", "net, own codes", {"color": "C0", "linewidth": 2}),
         ("exact_codes", "net, exact codes", {"color": "C1", "linestyle": "--"}),
     ):
-        _gap_line(loss, lines, [_gap(line[f"training/{key}"], least) for line in lines], name, style)
+        seen = [line for line in lines if f"training/{key}" in line]
+        if seen:
+            _gap_line(loss, seen, [_gap(line[f"training/{key}"], least) for line in seen], name, style)
     for number, (name, value) in enumerate(best.items(), 2):
         loss.axhline(
             max(_gap(value, least), LEAST_GAP), color=f"C{number}", linestyle=":", label=f"{name}: {value:.6g}"

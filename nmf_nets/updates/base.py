@@ -11,6 +11,7 @@ from nmf_nets.extrapolation import Extrapolation
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import gram_half_step
 from nmf_nets.matrix import Matrix
+from nmf_nets.penalties.base import EntryPenalty, Penalty
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Gram
 
@@ -24,6 +25,12 @@ class Update(ABC):
     descends: bool
     """Whether no step ever raises D; of the others a solver keeps the best iterate."""
 
+    signed = False
+    """Whether what it finds may be negative."""
+
+    takes: type[Penalty] = EntryPenalty
+    """The kind of penalties that its steps can heed."""
+
     effort = ONCE
     """How often it is best repeated, by the measurements in docs/solvers.md."""
 
@@ -35,18 +42,33 @@ class Update(ABC):
         """Whether this step is made for that divergence."""
 
     @abstractmethod
-    def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep: ...
+    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
+        """Its problem for this X and W."""
 
-    def __call__(self, X: Matrix, H: Codes | None, W: Components, repeats: int = 1, progress: float = 0.0) -> Codes:
-        """`on(X, W).codes(H, repeats, progress)`."""
-        return self.on(X, W).codes(H, repeats, progress)
+    def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
+        """The same, once it is sure that it can heed the penalties."""
+        terms.refuse(self.takes, f"update {type(self).__name__}")
+        return self.half_step(X, W, terms)
+
+    def __call__(
+        self,
+        X: Matrix,
+        H: Codes | None,
+        W: Components,
+        repeats: int = 1,
+        progress: float = 0.0,
+        terms: Terms = PLAIN,
+    ) -> Codes:
+        """`on(X, W, terms).codes(H, repeats, progress)`."""
+        return self.on(X, W, terms).codes(H, repeats, progress)
 
     def effort_of(self, repeats: int | None) -> Effort:
         """So many repeats, or where that is None its own effort."""
         return self.effort if repeats is None else Effort(repeats)
 
-    def refuse(self, divergence: Divergence) -> None:
-        """Raises Refusal unless this step lowers that divergence."""
+    def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
+        """Raises Refusal unless this step lowers that divergence with these penalties."""
+        terms.refuse(self.takes, f"update {type(self).__name__}")
         if not self.lowers(divergence):
             raise Refusal(
                 f"update {type(self).__name__} does not minimise divergence {type(divergence).__name__}; "
@@ -62,7 +84,7 @@ class GramUpdate(Update):
     def lowers(self, divergence: Divergence) -> bool:
         return isinstance(divergence, Frobenius)
 
-    def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
+    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
         return gram_half_step(self.solve, X, W, terms)
 
     @staticmethod

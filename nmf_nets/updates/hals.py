@@ -1,6 +1,6 @@
 """Hierarchical alternating least squares: coordinate descent on the Gram matrices."""
 
-from nmf_nets.criterion import PLAIN, Terms
+from nmf_nets.criterion import Terms
 from nmf_nets.effort import Effort
 from nmf_nets.extrapolation import Extrapolation
 from nmf_nets.half_steps.base import HalfStep
@@ -8,6 +8,7 @@ from nmf_nets.half_steps.gram import GramHalfStep
 from nmf_nets.half_steps.weighted_squares import WeightedSquares
 from nmf_nets.kernels.hals import hals_sweeps
 from nmf_nets.matrix import Matrix
+from nmf_nets.penalties.base import EntryPenalty, RowPenalty
 from nmf_nets.shapes import Components
 from nmf_nets.updates.base import GramUpdate
 
@@ -21,9 +22,13 @@ class HALS(GramUpdate):
     """
 
     in_one_call = "sweeps"
+    takes = RowPenalty
     effort = Effort(repeats=None, alpha=0.5, progress=0.3)
     extrapolation = Extrapolation()
     solve = staticmethod(hals_sweeps)
 
-    def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
-        return GramHalfStep(self.solve, X, W, terms) if X.weights is None else WeightedSquares(X, W, terms)
+    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
+        if X.weights is None:
+            return GramHalfStep(self.solve, X, W, terms)
+        terms.refuse(EntryPenalty, "update HALS with weights")
+        return WeightedSquares(X, W, terms)

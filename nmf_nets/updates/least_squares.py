@@ -2,7 +2,7 @@
 
 import torch
 
-from nmf_nets.criterion import PLAIN, Terms
+from nmf_nets.criterion import Terms
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
@@ -19,10 +19,10 @@ class LeastSquares(GramUpdate):
 
     descends = False
 
-    def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
+    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
         if X.weights is not None:
             raise Refusal("least squares, cut at zero, takes no weights; use hals or pivoting, which do.")
-        return super().on(X, W, terms)
+        return super().half_step(X, W, terms)
 
     @staticmethod
     def solve(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:

@@ -3,7 +3,7 @@
 import torch
 
 from nmf_nets.cold_start import flat_codes, lifted_codes
-from nmf_nets.criterion import PLAIN, Terms
+from nmf_nets.criterion import Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.factorization import Factorization
@@ -11,19 +11,22 @@ from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import gram_value
 from nmf_nets.kernels.multiplicative import gram_steps, multiplied
 from nmf_nets.matrix import Matrix
+from nmf_nets.penalties.base import Penalty
 from nmf_nets.shapes import Codes, Components, Scalar
 from nmf_nets.updates.base import Update
 
 
 class Multiplicative(Update):
-    """H ← H ∘ (N / (P + R⁺))^γ with ∂D/∂H = P − N and R⁺ the gradient of the penalties; monotone, also with weights.
+    """H ← H ∘ ((N + R⁻) / (P + R⁺))^γ, with P − N the gradient of D and R⁺ − R⁻ that of any penalties.
 
-    γ is 1 / (2 − β) for β < 1, 1 / (β − 1) for β > 2 and 1 between, less with an L2 penalty: 1 / (3 − β) for β < 2.
+    Monotone, also with weights.
+
+    γ is 1 / (2 − β) for β < 1, 1 / (β − 1) for β > 2 and 1 between, less with most penalties (Terms.exponent).
     An exact zero stays zero: start strictly positive. Cold start: lifted least squares, flat codes with weights.
     Source: Lee & Seung (2001), Févotte & Idier (2011); the exponent with penalties is derived (Terms.exponent).
     """
 
-    descends = True
+    descends, takes = True, Penalty
 
     def __init__(self, divergence: Divergence):
         self.divergence = divergence
@@ -32,8 +35,9 @@ class Multiplicative(Update):
     def lowers(self, divergence: Divergence) -> bool:
         return divergence.beta == self.divergence.beta
 
-    def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
-        if isinstance(self.divergence, Frobenius) and X.weights is None and terms.free is None:
+    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
+        entries_alone = terms.free is None and not terms.beyond_entries
+        if isinstance(self.divergence, Frobenius) and X.weights is None and entries_alone:
             return GramSteps(X, W, terms)
         return SplitSteps(self.divergence, X, W, terms)
 
@@ -73,7 +77,7 @@ class SplitSteps(HalfStep):
             if repeat % 20 == 19 and not bool(going.any()):  # seldom, as it waits for the device
                 break
             P, N = self.divergence.split_gradient(X, H, W)
-            new = multiplied(H, self.terms.added_to(P, H), N, self.exponent)
+            new = multiplied(H, *self.terms.added_to(P, N, H), self.exponent)
             new = new if frozen is None else torch.where(frozen, H, new)
             if repeats > 1:
                 new = torch.where(going, new, H)

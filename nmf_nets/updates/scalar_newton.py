@@ -3,7 +3,7 @@
 import torch
 
 from nmf_nets.cold_start import flat_codes, lifted_codes
-from nmf_nets.criterion import PLAIN, Terms
+from nmf_nets.criterion import Terms
 from nmf_nets.divergences.base import Divergence, floor
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.extrapolation import Extrapolation
@@ -30,7 +30,7 @@ class ScalarNewton(Update):
     def lowers(self, divergence: Divergence) -> bool:
         return isinstance(divergence, KullbackLeibler)
 
-    def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
+    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
         return NewtonSteps(X, W, terms, self.damped)
 
 

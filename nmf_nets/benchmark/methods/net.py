@@ -6,13 +6,13 @@ import torch
 
 from nmf_nets.benchmark.base import Coder, Method, Observer, Problem
 from nmf_nets.decoders.base import Decoder
-from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.base import Init
 from nmf_nets.loader import ResidentLoader
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.optimizers.base import MakeOptimizer
+from nmf_nets.part import with_data
 
 
 class Net(Method):
@@ -21,10 +21,12 @@ class Net(Method):
     One iteration is one epoch.
     """
 
+    plain_only = False
+
     def __init__(
         self,
         encoder: Callable[[Factorization], Encoder],
-        decoder: Callable[[Factorization], Decoder],
+        decoder: Callable[..., Decoder],
         optimizer: MakeOptimizer,
         init: Init,
         batch_size: int | None = None,
@@ -33,15 +35,15 @@ class Net(Method):
         self.init, self.batch_size = init, batch_size
 
     def refuse(self, problem: Problem, start: Factorization | None) -> None:
-        few = problem.X.span(0, 1)
-        tiny = Factorization(few.values.new_ones(1, 1), few.values.new_ones(1, problem.X.shape[1]))
-        self._build(tiny, problem.divergence).configure_optimizers()
+        n, m = problem.X.shape
+        few = problem.X.span(0, 1).values
+        self._build(Factorization(few.new_ones(n, 1), few.new_ones(1, m)), problem).configure_optimizers()
 
     def run(self, problem: Problem, start: Factorization | None, observe: Observer) -> Coder | None:
         X = problem.X
         if start is None:
             start = self.init(X, problem.n_components, torch.Generator().manual_seed(problem.seed))
-        net = self._build(start, problem.divergence)
+        net = self._build(start, problem)
         optimizer = net.configure_optimizers()
         loader = ResidentLoader(X, self.batch_size, problem.seed)
         epoch, going = 0, True
@@ -53,5 +55,7 @@ class Net(Method):
             going = observe(lambda: net.own_factors(X), epoch)
         return (lambda rows: net.factorize(rows).H) if net.encoder.codes_unseen_rows else None
 
-    def _build(self, start: Factorization, divergence: Divergence) -> NonNegativeAutoencoder:
-        return NonNegativeAutoencoder(self.encoder(start), self.decoder(start), divergence, self.optimizer)
+    def _build(self, start: Factorization, problem: Problem) -> NonNegativeAutoencoder:
+        encoder, decoder = self.encoder(start), with_data(self.decoder, problem.X)(start)
+        on_H, on_W = problem.on_H.penalties, problem.on_W.penalties
+        return NonNegativeAutoencoder(encoder, decoder, problem.divergence, self.optimizer, None, on_H, on_W)
