@@ -22,6 +22,7 @@ from nmf_nets.inits.nndsvd import nndsvd
 from nmf_nets.inits.nndsvda import nndsvda
 from nmf_nets.inits.nndsvdar import nndsvdar
 from nmf_nets.inits.random import random
+from nmf_nets.inits.random_codes import random_codes
 from nmf_nets.matrix import DenseMatrix, Matrix, SparseMatrix
 from nmf_nets.metrics.kkt_residual import rough_kkt_residual
 from nmf_nets.penalties.base import Penalty
@@ -29,10 +30,16 @@ from nmf_nets.penalties.l1 import L1
 from nmf_nets.penalties.l2 import L2
 from nmf_nets.refusal import Refusal
 from nmf_nets.solver import Solver
-from nmf_nets.solvers import named
+from nmf_nets.solvers import SOLVERS, named
 
 DIVERGENCES = {"frobenius": 2.0, "kullback_leibler": 1.0, "itakura_saito": 0.0}
-INITS: dict[str, Init] = {"random": random, "nndsvd": nndsvd, "nndsvda": nndsvda, "nndsvdar": nndsvdar}
+INITS: dict[str, Init] = {
+    "random": random,
+    "nndsvd": nndsvd,
+    "nndsvda": nndsvda,
+    "nndsvdar": nndsvdar,
+    "random_codes": random_codes,
+}
 Reason = Literal["tol", "kkt_tol", "max_iter", "max_seconds", "callback", "interrupted"]
 
 
@@ -84,12 +91,14 @@ def factorize(
     seed: int | torch.Generator = 0,
     dtype: torch.dtype | None = None,
 ) -> Result:
-    """Minimises D(X | H W) + l1_H Σ h + ½ l2_H ‖H‖² + l1_W Σ w + ½ l2_W ‖W‖² over H, W ≥ 0.
+    """Minimises D(X | H W) + l1_H Σ h + ½ l2_H ‖H‖² + l1_W Σ w + ½ l2_W ‖W‖² over H, W ≥ 0; semi-NMF, over H ≥ 0.
 
     X: (n_samples, n_features), whatever `as_matrix` takes; it is worked on where it is, on its device.
     divergence: frobenius, kullback_leibler, itakura_saito, or β.
-    solver: mu, als, anls-bpp, anls-as, anls-pg, anls-nenmf, hals, a-hals, e-hals, newton, e-newton, ccd, or auto.
-    init: random, nndsvd, nndsvda, nndsvdar, or auto: nndsvda where there are enough singular vectors and no weights.
+    solver: mu, als, anls-bpp, anls-as, anls-pg, anls-nenmf, hals, a-hals, e-hals, newton, e-newton, ccd, or auto; semi,
+    semi-hals, semi-anls for semi-NMF, where X and W may have any sign.
+    init: random, nndsvd, nndsvda, nndsvdar, random_codes, or auto: random_codes for semi-NMF, nndsvda where there are
+    enough singular vectors and no weights.
     start: (H, W) instead; None for one of them takes what codes the other best.
     weights: v ≥ 0, dense or sparse, or a mask; where it is 0 nothing is known of X, which may be NaN there.
     frozen_H, frozen_W: True for a factor that stays as it started, or a boolean for each component.
@@ -102,8 +111,9 @@ def factorize(
     _refuse_numbers(tol, kkt_tol, max_iter, check_every, max_seconds)
     refuse_n_components(n_components)
     returned = _as_given(X)
-    X = as_matrix(X, dtype, weights)
     D = _divergence(divergence)
+    signed = solver.signed if isinstance(solver, Solver) else solver in SOLVERS and SOLVERS[solver](D).signed
+    X = as_matrix(X, dtype, weights, signed=signed)
     D.refuse(X)
     recipe = named(solver, X, D) if isinstance(solver, str) else solver
     recipe.update.refuse(D)
@@ -252,11 +262,13 @@ def _start(
             if terms.frozen is not None:
                 raise Refusal(f"frozen_{side} keeps components as they started; give start=(H, W).")
         generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+        if init == "auto" and recipe.signed:
+            init = random_codes
         return _init(init, X, n_components)(X, n_components, generator)
     H, W = (start.H, start.W) if isinstance(start, Factorization) else start
     n, m = X.shape
     H = None if H is None else _factor("H", H, (n, n_components), X, unit)
-    W = None if W is None else _factor("W", W, (n_components, m), X, unit)
+    W = None if W is None else _factor("W", W, (n_components, m), X, unit, recipe.signed)
     if H is None and W is None:
         raise Refusal("start is (None, None); give one of H and W at least, or leave it to init.")
     if H is None or W is None:
@@ -266,7 +278,7 @@ def _start(
     if H is None and W is not None:
         H = recipe.update(X, None, W, 300, 1e-4)
     if W is None and H is not None:
-        W = recipe.update(X.T, None, H.T, 300, 1e-4).T
+        W = (recipe.update_W or recipe.update)(X.T, None, H.T, 300, 1e-4).T
     assert H is not None
     assert W is not None
     begin = Factorization(H, W)
@@ -284,8 +296,8 @@ def _init(init: str | Init, X: Matrix, n_components: int) -> Init:
     return INITS[init]
 
 
-def _factor(name: str, M: Any, shape: tuple[int, int], X: Matrix, unit: float) -> Tensor:
-    values = as_matrix(M, X.dtype, name=name).dense().to(X.device)
+def _factor(name: str, M: Any, shape: tuple[int, int], X: Matrix, unit: float, signed: bool = False) -> Tensor:
+    values = as_matrix(M, X.dtype, name=name, signed=signed).dense().to(X.device)
     if values.shape != shape:
         raise Refusal(f"{name} of start must have the shape {shape}, but has {tuple(values.shape)}.")
     return values / math.sqrt(unit)

@@ -26,6 +26,11 @@ class Solver:
     extrapolation: Extrapolation | None = None
     update_W: Update | None = None
 
+    @property
+    def signed(self) -> bool:
+        """Whether W may have any sign, and X with it."""
+        return self.update_W is not None and self.update_W.signed
+
     def iterates(
         self, X: Matrix, start: Factorization, on_H: Terms = PLAIN, on_W: Terms = PLAIN
     ) -> Iterator[Factorization]:

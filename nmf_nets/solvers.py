@@ -18,6 +18,8 @@ from nmf_nets.updates.optimal_gradient import OptimalGradient
 from nmf_nets.updates.pivoting import Pivoting
 from nmf_nets.updates.projected_gradient import ProjectedGradient
 from nmf_nets.updates.scalar_newton import ScalarNewton
+from nmf_nets.updates.semi_multiplicative import SemiMultiplicative
+from nmf_nets.updates.unconstrained import Unconstrained
 
 INEXACT = Effort(repeats=100, progress=0.01)
 """Of gradient steps that stand for an exact solution."""
@@ -34,6 +36,9 @@ SOLVERS: dict[str, Callable[[Divergence], Solver]] = {
     "e-hals": lambda divergence: Solver(HALS(), HALS.effort, HALS.extrapolation),
     "newton": lambda divergence: Solver(ScalarNewton()),
     "e-newton": lambda divergence: Solver(ScalarNewton(), ScalarNewton.effort, ScalarNewton.extrapolation),
+    "semi": lambda divergence: Solver(SemiMultiplicative(), update_W=Unconstrained()),
+    "semi-hals": lambda divergence: Solver(HALS(), HALS.effort, update_W=Unconstrained()),
+    "semi-anls": lambda divergence: Solver(Pivoting(), update_W=Unconstrained()),
     "ccd": lambda divergence: Solver(ScalarNewton(damped=False), Effort(), Extrapolation()),
 }
 

@@ -28,5 +28,8 @@ class Frobenius(Divergence):
         return value if value > 0.5 * CANCELLED * X.square_norm else blockwise_total(self, X, factors)
 
     def unweighted_split(self, X: Matrix, H: Codes, W: Components) -> tuple[Codes, Codes]:
-        """P = H W Wᵀ, N = X Wᵀ."""
-        return H @ (W @ W.T), X @ W.T
+        """P = H G, N = B with G = W Wᵀ, B = X Wᵀ; where X may be negative, P = H G⁺ + B⁻, N = B⁺ + H G⁻."""
+        G, B = W @ W.T, X @ W.T
+        if X.signed:
+            return H @ G.clamp(min=0) + (-B).clamp(min=0), B.clamp(min=0) + H @ (-G).clamp(min=0)
+        return H @ G, B

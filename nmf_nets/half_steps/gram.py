@@ -22,16 +22,20 @@ def gram_half_step(solve: Solve, X: Matrix, W: Components, terms: Terms) -> Half
 
 
 class GramHalfStep(HalfStep):
-    """½ ‖X − H W‖² + λ₁ Σ h + ½ λ₂ ‖H‖² = ½ ⟨H (G + λ₂ I), H⟩ − ⟨B − λ₁, H⟩ + const."""
+    """½ ‖X − H W‖² + λ₁ Σ h + ½ λ₂ ‖H‖² = ½ ⟨H (G + λ₂ I), H⟩ − ⟨B − λ₁, H⟩ + const.
 
-    def __init__(self, solve: Solve, X: Matrix, W: Components, terms: Terms):
-        self.solve, self.X, self.terms = solve, X, terms
+    lift: the least cold code, in units of the mean, for steps that cannot leave zero.
+    """
+
+    def __init__(self, solve: Solve, X: Matrix, W: Components, terms: Terms, lift: float = 0.0):
+        self.solve, self.X, self.terms, self.lift = solve, X, terms, lift
         self.B, self.G = with_entries(X @ W.T, W @ W.T, terms)
 
     def codes(self, H: Codes | None, repeats: int = 1, progress: float = 0.0) -> Codes:
         if H is None:
             assert self.terms.frozen is None, "components that stay have to be given"
             H = least_squares_codes(self.B, self.G)
+            H = torch.maximum(H, self.lift * H.mean()) if self.lift else H
         B, G = with_rows(self.B, self.G, self.terms, H)
         return solved_where_free(self.solve, H, B, G, self.terms, repeats, progress)
 

@@ -8,12 +8,12 @@ DEAD = 1e-6
 
 
 def dead_components(factors: Factorization) -> int:
-    """How many have Σ_ij h_ik w_kj below 1e-6 of the mean over components (all of them where H W = 0)."""
-    mass = factors.H.double().sum(0) * factors.W.double().sum(1)
+    """How many have Σ_ij h_ik |w_kj| below 1e-6 of the mean over components (all of them where H W = 0)."""
+    mass = factors.H.double().sum(0) * factors.W.double().abs().sum(1)
     return int((mass <= DEAD * mass.mean()).sum())
 
 
 def component_shares(factors: Factorization) -> torch.Tensor:
     """The part of ΣX̂ that each component brings."""
-    mass = factors.H.double().sum(0) * factors.W.double().sum(1)
+    mass = factors.H.double().sum(0) * factors.W.double().abs().sum(1)
     return mass / mass.sum().clamp(min=torch.finfo(mass.dtype).tiny)

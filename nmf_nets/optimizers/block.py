@@ -17,6 +17,7 @@ from nmf_nets.heads.base import Head
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
 from nmf_nets.optimizers.base import NetAdam
+from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Rows
 from nmf_nets.updates.base import Update
 
@@ -48,6 +49,11 @@ class Block(NetAdam):
         head: Head | None = None,
     ):
         super().__init__(encoder, decoder, lr, net_lr, decay, head)
+        if update.signed and isinstance(encoder, Table):
+            raise Refusal(
+                f"{type(update).__name__} would make codes of any sign as well; use encoder=unrolled, which keeps a "
+                "code for every row as a table does."
+            )
         self._update, self._effort, self._warned = update, update.effort_of(repeats), False
         self._extrapolation = update.extrapolation if extrapolate and encoder.kept is not None else None
         if self._extrapolation is not None and encoder.kept is not None:

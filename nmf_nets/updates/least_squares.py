@@ -1,13 +1,12 @@
 """Alternating least squares, truncated."""
 
-import torch
-
 from nmf_nets.criterion import Terms
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Gram
 from nmf_nets.updates.base import GramUpdate
+from nmf_nets.updates.unconstrained import Unconstrained
 
 
 class LeastSquares(GramUpdate):
@@ -26,6 +25,4 @@ class LeastSquares(GramUpdate):
 
     @staticmethod
     def solve(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
-        """The pseudo-inverse in float64; what of G is rounding of its dtype counts as zero."""
-        inverse = torch.linalg.pinv(G.double(), hermitian=True, rtol=len(G) * torch.finfo(G.dtype).eps)
-        return (B.double() @ inverse).clamp(min=0).to(B.dtype)
+        return Unconstrained.solve(H, B, G, repeats, progress).clamp(min=0)

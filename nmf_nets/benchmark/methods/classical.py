@@ -25,7 +25,7 @@ class Classical(Method):
         update_W = solver.update_W or solver.update
         solver.update.refuse(problem.divergence, problem.on_H)
         update_W.refuse(problem.divergence, problem.on_W)
-        if problem.X.signed and not update_W.signed:
+        if problem.X.signed and not solver.signed:
             raise Refusal(
                 f"X has negative entries, which H W ≥ 0 cannot reach, but {type(update_W).__name__} keeps W ≥ 0; use "
                 "experiment=semi."

@@ -1,0 +1,16 @@
+"""Random codes, and the components that are best for them, of any sign."""
+
+import torch
+
+from nmf_nets.factorization import Factorization
+from nmf_nets.inits.base import refuse_n_components, uniform
+from nmf_nets.matrix import Matrix
+
+
+def random_codes(X: Matrix, n_components: int, generator: torch.Generator) -> Factorization:
+    """H = 2u √(s / n_components), u ~ U(0, 1) and s the mean of |x|, W = H⁺ X: for semi-NMF, on data of any sign."""
+    refuse_n_components(n_components)
+    scale = 2 * (X.mean / n_components).sqrt()
+    H = uniform((X.shape[0], n_components), X, generator) * scale
+    inverse = torch.linalg.pinv((H.T @ H).double(), hermitian=True).to(X.dtype)
+    return Factorization(H, inverse @ (X.T @ H).T)
