@@ -10,6 +10,8 @@ from nmf_nets.updates.base import GramUpdate
 class Unconstrained(GramUpdate):
     """H = B G⁺ of any sign, B = X Wᵀ, G = W Wᵀ: the least ½ ‖X − H W‖², of the least norm. On W the step of semi-NMF.
 
+    The least ½ ‖X − H W‖² over H ≥ 0 and W of any sign need not be attained: components may grow against each other for
+    ever, until a dtype has no digits left for their difference. An L2 penalty on both factors, however small, ends it.
     Source: Ding, Li & Jordan (2010).
     """
 
