@@ -18,10 +18,15 @@ from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.beta import beta_divergence
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.base import Init, refuse_equal_components, refuse_n_components
+from nmf_nets.inits.kmeans import kmeans
 from nmf_nets.inits.nndsvd import nndsvd
 from nmf_nets.inits.nndsvda import nndsvda
 from nmf_nets.inits.nndsvdar import nndsvdar
 from nmf_nets.inits.random import random
+from nmf_nets.inits.random_acol import random_acol
+from nmf_nets.inits.rank_factorization import rank_factorization
+from nmf_nets.inits.separable import separable
+from nmf_nets.inits.spherical_kmeans import spherical_kmeans
 from nmf_nets.matrix import DenseMatrix, Matrix, SparseMatrix
 from nmf_nets.metrics.kkt_residual import rough_kkt_residual
 from nmf_nets.penalties.base import Penalty
@@ -32,7 +37,17 @@ from nmf_nets.solver import Solver
 from nmf_nets.solvers import named
 
 DIVERGENCES = {"frobenius": 2.0, "kullback_leibler": 1.0, "itakura_saito": 0.0}
-INITS: dict[str, Init] = {"random": random, "nndsvd": nndsvd, "nndsvda": nndsvda, "nndsvdar": nndsvdar}
+INITS: dict[str, Init] = {
+    "random": random,
+    "nndsvd": nndsvd,
+    "nndsvda": nndsvda,
+    "nndsvdar": nndsvdar,
+    "kmeans": kmeans,
+    "spherical_kmeans": spherical_kmeans,
+    "separable": separable,
+    "random_acol": random_acol,
+    "rank_factorization": rank_factorization,
+}
 Reason = Literal["tol", "kkt_tol", "max_iter", "max_seconds", "callback", "interrupted"]
 
 
@@ -89,7 +104,8 @@ def factorize(
     X: (n_samples, n_features), whatever `as_matrix` takes; it is worked on where it is, on its device.
     divergence: frobenius, kullback_leibler, itakura_saito, or β.
     solver: mu, als, anls-bpp, anls-as, anls-pg, anls-nenmf, hals, a-hals, e-hals, newton, e-newton, ccd, or auto.
-    init: random, nndsvd, nndsvda, nndsvdar, or auto: nndsvda where there are enough singular vectors and no weights.
+    init: random, nndsvd, nndsvda, nndsvdar, kmeans, spherical_kmeans, separable, random_acol, rank_factorization, or
+        auto: nndsvda where there are enough singular vectors and no weights.
     start: (H, W) instead; None for one of them takes what codes the other best.
     weights: v ≥ 0, dense or sparse, or a mask; where it is 0 nothing is known of X, which may be NaN there.
     frozen_H, frozen_W: True for a factor that stays as it started, or a boolean for each component.

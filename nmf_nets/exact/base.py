@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 
 from nmf_nets.division import ratio
+from nmf_nets.kernels.pivoting import pivoted
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Gram, PerSample, Rows
@@ -16,11 +17,11 @@ TIED = 1e-6
 """Squared residuals that differ by no more, relatively, are equal."""
 
 NEGLIGIBLE = 1e-7
-"""A residual no longer than this part of the longest row is rounding: squared norms that are subtracted know no more."""
+"""A residual no longer than this part of the longest row is rounding: of squared norms that were subtracted."""
 
 
 class Selection:
-    """Rows of X selected one by one, all rows divided by their sums and in float64; zero rows stay, and are never taken.
+    """Rows of X selected one by one, all divided by their sums and in float64; zero rows stay, and are never taken.
 
     norms: squared, of all rows. B = X X[J]ᵀ and G = X[J] X[J]ᵀ are what codes on the selected rows J need.
     """
@@ -53,8 +54,8 @@ class Selection:
         most = residuals.max()
         if most <= self.least:
             raise Refusal(
-                f"n_components is {self.n_components}, but only {len(self.found)} rows of X can be selected: all others "
-                "are made of them, to rounding; lower n_components."
+                f"n_components is {self.n_components}, but only {len(self.found)} rows of X can be selected: to "
+                "rounding, all others are zero or made of them; lower n_components."
             )
         return int(torch.where(residuals >= (1 - TIED) * most, self.norms, -1).argmax())
 
@@ -71,12 +72,21 @@ class Selection:
         return self.norms + ((H @ self.G - 2 * self.B) * H).sum(1)
 
 
-def unit_sum_rows(X: Matrix) -> Matrix:
-    """In float64. Raises Refusal for weights."""
+def refuse_weights(X: Matrix) -> None:
     if X.weights is not None:
         raise Refusal("rows are selected by all of their entries, but X has weights; impute what was not observed.")
+
+
+def unit_sum_rows(X: Matrix) -> Matrix:
+    """In float64. Raises Refusal for weights."""
+    refuse_weights(X)
     X = X.to(torch.float64)
     return X.with_values(ratio(X.values, X.of_rows(X.row_totals[:, 0])))
+
+
+def exact_codes(H: Codes, B: Codes, G: Gram) -> Codes:
+    """argmin_{H ≥ 0} ½⟨H G, H⟩ − ⟨B, H⟩; twice, as where G is singular the first is only a proximal step from H."""
+    return pivoted(pivoted(H, B, G, 1, 0.0), B, G, 1, 0.0)
 
 
 def with_one_more(H: Codes) -> Codes:

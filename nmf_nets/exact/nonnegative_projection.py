@@ -2,7 +2,7 @@
 
 import torch
 
-from nmf_nets.exact.base import Selection, with_one_more
+from nmf_nets.exact.base import Selection, exact_codes, with_one_more
 from nmf_nets.kernels.pivoting import pivoted
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Gram, Rows
@@ -36,7 +36,7 @@ def capped_codes(H: Codes, B: Codes, G: Gram) -> Codes:
 
     It is the optimum without the cap for b − μ, with the least μ ≥ 0 that keeps the cap.
     """
-    H = pivoted(pivoted(H, B, G, 1, 0.0), B, G, 1, 0.0)  # where G is singular the first is not exact
+    H = exact_codes(H, B, G)
     over = torch.nonzero(H.sum(1) > 1 + ROUNDING)[:, 0]
     return H.index_copy(0, over, _on_the_cap(H[over], B[over], G)) if len(over) else H
 

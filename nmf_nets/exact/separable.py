@@ -26,4 +26,6 @@ def separable(X: Matrix, n_components: int, select: Select = successive_projecti
     """
     rows = select(X, n_components)
     W = X.rows(rows).dense()
-    return Separable(rows, Factorization(Pivoting()(X, None, W), W))
+    problem = Pivoting().on(X, W)
+    H = problem.codes(problem.codes(None))  # twice: where W is singular the first is only a proximal step
+    return Separable(rows, Factorization(H, W))

@@ -10,8 +10,8 @@ from nmf_nets.shapes import Rows
 def successive_projection(X: Matrix, n_components: int) -> Rows:
     """Again and again j = argmax_i ‖r_i‖, then every r_i loses its part along r_j; at first r_i is x_i / Σ x_i.
 
-    Finds J of X = H X[J] exactly where X[J] has full row rank; with noise of length ε in every row the error is O(ε κ²),
-    κ the condition number of X[J]. X is only multiplied, and squared norms are downdated.
+    Finds J of X = H X[J] exactly where X[J] has full row rank; with noise of length ε in every row the error is
+    O(ε κ²), κ the condition number of X[J]. X is only multiplied, and squared norms are downdated.
     Raises Refusal where no residual is left, as when n_components exceeds the rank of X, and for weights.
     Source: Gillis & Vavasis (2014); Araújo et al. (2001).
     """

@@ -2,8 +2,7 @@
 
 import torch
 
-from nmf_nets.exact.base import Selection, with_one_more
-from nmf_nets.kernels.pivoting import pivoted
+from nmf_nets.exact.base import Selection, exact_codes, with_one_more
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Rows
 
@@ -24,8 +23,6 @@ def xray(X: Matrix, n_components: int) -> Rows:
         r = selection.row(i) - H[i] @ selection.X.rows(selection.rows).dense()
         slopes = (selection.X @ r.T)[:, 0]
         selection.take(int(slopes.index_fill(0, selection.rows, -torch.inf).argmax()))
-        H = with_one_more(H)
-        for _ in range(2):  # where G is singular the first is not exact
-            H = pivoted(H, selection.B, selection.G, 1, 0.0)
+        H = exact_codes(with_one_more(H), selection.B, selection.G)
         residuals = selection.residuals(H)
     return selection.rows
