@@ -89,7 +89,7 @@ def coded(X: Matrix, W: Components, positive: bool) -> Factorization:
     H = Pivoting()(X, None, W)
     h, w = torch.linalg.vector_norm(H, dim=0), torch.linalg.vector_norm(W, dim=1)
     size = (h * w).sqrt()
-    size = torch.where(size > 0, size, size.mean())
+    size = torch.where(size > 0, size, size.sum() / divisor((size > 0).sum()))
     start = Factorization(H * ratio(size, h), W * ratio(size, w)[:, None])
     return filled(start, flat(X, len(W)), flat(X, len(W))) if positive else start
 

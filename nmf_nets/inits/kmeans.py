@@ -21,7 +21,8 @@ def kmeans(X: Matrix, n_components: int, generator: torch.Generator, positive: b
     Source: Wild, Curry & Dougherty (2004), who normalise rows first: spherical_kmeans.
     """
     Y = X.rows(nonzero_rows(X, n_components))
-    of: Any = KMeans(n_components, n_init=1, random_state=integer(generator))  # its annotations say strings
+    once: Any = 1  # its annotation says a string
+    of = KMeans(n_components, n_init=once, random_state=integer(generator))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # too few different rows, which is refused below
         of.fit(Y.to(torch.float64).numpy())
