@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from nmf_nets.division import ratio
 from nmf_nets.kernels.pivoting import pivoted
 from nmf_nets.matrix import Matrix
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.shapes import Codes, Gram, PerSample, Rows
 
 Select = Callable[[Matrix, int], Rows]
@@ -27,6 +28,7 @@ class Selection:
     """
 
     def __init__(self, X: Matrix, n_components: int):
+        refuse_count("n_components", n_components)
         self.X, self.n_components = unit_sum_rows(X), n_components
         self.norms = self.X.row_sum(self.X.values.square())
         self.least = max(NEGLIGIBLE, 10 * torch.finfo(X.dtype).eps) ** 2 * self.norms.max()
@@ -59,7 +61,7 @@ class Selection:
             )
         return int(torch.where(residuals >= (1 - TIED) * most, self.norms, -1).argmax())
 
-    def row(self, j: int) -> torch.Tensor:
+    def row(self, j: int) -> Tensor:
         """Of shape (1, n_features)."""
         return self.X.rows(torch.tensor([j], device=self.X.device)).dense()
 
@@ -89,6 +91,6 @@ def exact_codes(H: Codes, B: Codes, G: Gram) -> Codes:
     return pivoted(pivoted(H, B, G, 1, 0.0), B, G, 1, 0.0)
 
 
-def with_one_more(H: Codes) -> Codes:
+def with_one_more(H: Tensor) -> Tensor:
     """A component that no row uses yet."""
     return torch.cat([H, H.new_zeros(len(H), 1)], 1)

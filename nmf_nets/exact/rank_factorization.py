@@ -14,7 +14,7 @@ from nmf_nets.exact.successive_projection import successive_projection
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.metrics.relative_error import relative_error
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.solvers import named
 from nmf_nets.spectrum import numerical_rank
 from nmf_nets.updates.pivoting import Pivoting
@@ -82,6 +82,7 @@ def rank_factorization(
     Source: Gillis & Vavasis (2014); Dong, Lin & Chu (2014); Vandaele, Gillis, Glineur & Tuyttens (2016) for starts.
     """
     refuse_weights(X)
+    refuse_count("starts", starts)
     rank, exact = numerical_rank(X), max(EXACT, 10 * torch.finfo(X.dtype).eps)
     r = rank if n_components is None else n_components
     _refuse_n_components(r, rank, min(X.shape))
@@ -137,6 +138,7 @@ def _transposed(factors: Factorization) -> Factorization:
 def _refuse_n_components(n_components: int, rank: int, most: int) -> None:
     if rank == 0:
         raise Refusal("X is 0 everywhere: it has rank 0 and no factors to be found.")
+    refuse_count("n_components", n_components)
     if n_components < rank:
         raise Refusal(
             f"n_components is {n_components}, but X has rank {rank}: no product of fewer components is exact; raise "

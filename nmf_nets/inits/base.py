@@ -1,7 +1,7 @@
 """What the inits share."""
 
 from collections.abc import Callable
-from numbers import Integral
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from torch import Tensor
 from nmf_nets.division import divisor, ratio
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.shapes import Components, Rows
 from nmf_nets.updates.pivoting import Pivoting
 
@@ -19,9 +19,8 @@ Init = Callable[[Matrix, int, torch.Generator], Factorization]
 
 def refuse_n_components(n_components: object, most: int | None = None) -> None:
     """Raises Refusal unless n_components is an integer from 1 to `most`."""
-    if not isinstance(n_components, Integral) or isinstance(n_components, bool) or n_components < 1:
-        raise Refusal(f"n_components must be an integer of at least 1, but is {n_components!r}.")
-    if most is not None and int(n_components) > most:
+    refuse_count("n_components", n_components)
+    if most is not None and cast(int, n_components) > most:
         raise Refusal(
             f"n_components is {n_components}, but this init has no more than min(n_samples, n_features) = {most} "
             "singular vectors to start from; lower n_components or use init=random."

@@ -5,7 +5,7 @@ import torch
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.base import centroids, coded, nonzero_rows
 from nmf_nets.matrix import Matrix
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import refuse_count
 
 
 def random_acol(
@@ -18,8 +18,7 @@ def random_acol(
     Raises Refusal for weights and for fewer different rows than components.
     Source: Langville, Meyer, Albright, Cox & Duling (2006), whose samples are columns.
     """
-    if rows < 1:
-        raise Refusal(f"init.rows is {rows}, but each component needs at least 1 row.")
+    refuse_count("init.rows", rows)
     among = nonzero_rows(X, n_components)
     order = torch.randperm(len(among), generator=generator, device=generator.device).to(X.device)
     each = min(rows, len(among) // n_components)

@@ -4,7 +4,6 @@ import torch
 
 from nmf_nets.exact.rank_factorization import rank_factorization as exact_factorization
 from nmf_nets.factorization import Factorization
-from nmf_nets.inits.base import refuse_n_components
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
 
@@ -14,7 +13,6 @@ def rank_factorization(X: Matrix, n_components: int, generator: torch.Generator,
 
     Raises Refusal, the sentence of the certificate, if it is not, and whatever exact.rank_factorization refuses.
     """
-    refuse_n_components(n_components)
     certificate = exact_factorization(X, n_components, starts, generator)
     if certificate.factors is None:
         raise Refusal(f"{certificate} Use another init, which approximates.")

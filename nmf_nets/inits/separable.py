@@ -5,7 +5,7 @@ import torch
 from nmf_nets.exact.base import Select
 from nmf_nets.exact.successive_projection import successive_projection
 from nmf_nets.factorization import Factorization
-from nmf_nets.inits.base import coded, refuse_n_components
+from nmf_nets.inits.base import coded
 from nmf_nets.matrix import Matrix
 
 
@@ -23,5 +23,4 @@ def separable(
     Raises Refusal for weights and for more components than rows can be selected.
     Source: Gillis & Vavasis (2014).
     """
-    refuse_n_components(n_components)
     return coded(X, X.rows(select(X, n_components)).dense(), positive)

@@ -217,7 +217,7 @@ def test_separable_data_are_made_of_rows_that_stand_among_them():
     data.setup()
     X, W = data.training.dense(), data.dataset.truth
     assert data.validation is data.test is None, "a part for other uses might take the rows away"
-    where = [int(torch.nonzero((X == w).all(1))) for w in W]
+    where = [int(torch.nonzero((w == X).all(1))) for w in W]
     assert where != sorted(where), "in any order"
     H = torch.linalg.lstsq(W.T, X.T).solution.T
     assert H.min() > -1e-12

@@ -103,6 +103,13 @@ def test_more_rows_than_there_are_get_a_sentence(select, form, dtype):
 
 
 @every_member
+@pytest.mark.parametrize("n_components", [0, -1, True])
+def test_what_is_not_a_number_of_rows_is_refused(select, n_components):
+    with pytest.raises(Refusal, match=f"n_components must be an integer of at least 1, but is {n_components}"):
+        select(as_matrix(planted(0)[0]), n_components)
+
+
+@every_member
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1)])
 def test_one_row_or_one_column(select, shape):
     X = np.random.default_rng(4).random(shape)

@@ -399,7 +399,7 @@ def test_random_acol_takes_means_of_different_rows():
     assert ((W > 0).sum(1) == 7).all()
     assert ((W > 0).sum(0) <= 1).all()
     assert ((random_acol(X, 9, torch.Generator().manual_seed(0)).W > 0).sum(1) == 4).all(), "as many as there are"
-    with pytest.raises(Refusal, match=r"init.rows is 0, but each component needs at least 1 row"):
+    with pytest.raises(Refusal, match=r"init.rows must be an integer of at least 1, but is 0"):
         random_acol(X, 4, torch.Generator(), rows=0)
 
 
