@@ -18,11 +18,16 @@ from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.beta import beta_divergence
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.base import Init, refuse_equal_components, refuse_n_components
+from nmf_nets.inits.kmeans import kmeans
 from nmf_nets.inits.nndsvd import nndsvd
 from nmf_nets.inits.nndsvda import nndsvda
 from nmf_nets.inits.nndsvdar import nndsvdar
 from nmf_nets.inits.random import random
+from nmf_nets.inits.random_acol import random_acol
 from nmf_nets.inits.random_codes import random_codes
+from nmf_nets.inits.rank_factorization import rank_factorization
+from nmf_nets.inits.separable import separable
+from nmf_nets.inits.spherical_kmeans import spherical_kmeans
 from nmf_nets.matrix import DenseMatrix, Matrix, SparseMatrix
 from nmf_nets.metrics.kkt_residual import rough_kkt_residual
 from nmf_nets.penalties.base import Penalty
@@ -39,6 +44,11 @@ INITS: dict[str, Init] = {
     "nndsvda": nndsvda,
     "nndsvdar": nndsvdar,
     "random_codes": random_codes,
+    "kmeans": kmeans,
+    "spherical_kmeans": spherical_kmeans,
+    "separable": separable,
+    "random_acol": random_acol,
+    "rank_factorization": rank_factorization,
 }
 Reason = Literal["tol", "kkt_tol", "max_iter", "max_seconds", "callback", "interrupted"]
 
@@ -96,9 +106,9 @@ def factorize(
     X: (n_samples, n_features), whatever `as_matrix` takes; it is worked on where it is, on its device.
     divergence: frobenius, kullback_leibler, itakura_saito, or β.
     solver: mu, als, anls-bpp, anls-as, anls-pg, anls-nenmf, hals, a-hals, e-hals, newton, e-newton, ccd, or auto; semi,
-    semi-hals, semi-anls for semi-NMF, where X and W may have any sign.
-    init: random, nndsvd, nndsvda, nndsvdar, random_codes, or auto: random_codes for semi-NMF, nndsvda where there are
-    enough singular vectors and no weights.
+        semi-hals, semi-anls for semi-NMF, where X and W may have any sign.
+    init: random, nndsvd, nndsvda, nndsvdar, kmeans, spherical_kmeans, separable, random_acol, rank_factorization, or
+        auto: nndsvda where there are enough singular vectors and no weights, random_codes for semi-NMF.
     start: (H, W) instead; None for one of them takes what codes the other best.
     weights: v ≥ 0, dense or sparse, or a mask; where it is 0 nothing is known of X, which may be NaN there.
     frozen_H, frozen_W: True for a factor that stays as it started, or a boolean for each component.

@@ -44,6 +44,23 @@ def truncated_svd(X: Matrix, n_components: int) -> tuple[torch.Tensor, torch.Ten
     return torch.from_numpy(U[:, order]), torch.from_numpy(s[order] * scale), torch.from_numpy(Vt[order])
 
 
+def numerical_rank(X: Matrix) -> int:
+    """How many singular values exceed max(n, m) ε σ₁, with ε of the dtype of X.
+
+    Of sparse X, which is only multiplied, those that exceed √ε in float64: smaller ones are not known.
+    """
+    if not X.is_sparse:
+        s = torch.linalg.svdvals(X.dense().double())
+        return int((s > max(X.shape) * torch.finfo(X.dtype).eps * s[0]).sum())
+    least = max(max(X.shape) * torch.finfo(X.dtype).eps, torch.finfo(torch.float64).eps ** 0.5)
+    k = 8
+    while True:
+        s = truncated_svd(X, k)[1]
+        if k >= min(X.shape) or s[-1] <= least * s[0]:
+            return int((s > least * s[0]).sum())
+        k *= 2
+
+
 def _product(X: Matrix, scale: float) -> Callable[[np.ndarray], np.ndarray]:
     def product(v: np.ndarray) -> np.ndarray:
         return (X @ torch.from_numpy(v.reshape(X.shape[1], -1)).to(X.device)).cpu().numpy() / scale

@@ -67,6 +67,10 @@ LAWS = {
     "what is known of exact factorizations": [
         "test_data_of_rank_two_have_an_exact_factorization_with_two_components",
         "test_the_slack_matrix_of_the_square_needs_four_components",
+        "test_rank_two_is_always_found_among_the_rows",
+        "test_planted_rows_are_found_exactly",
+        "test_the_square_needs_four_components_and_has_no_three",
+        "test_a_monomial_submatrix_is_found_among_the_rows_and_the_columns",
     ],
     "what is monotone": [
         "test_no_half_step_raises_the_divergence",

@@ -91,6 +91,14 @@ CONFIGS = {
     "no batch": (["data.batch_size=0"], ["data.batch_size is 0", "at least 1"]),
     "half precision": (["data.dtype=float16"], ["data.dtype", "'float16'", "float32 or float64"]),
     "a foreign target": (["+data.evil._target_=os.system"], ["'os.system'", "data.evil._target_", "allow"]),
+    "more components than rows can be selected": (
+        ["init=separable", "n_components=64"],
+        ["n_components is 64, but only", "rows of X can be selected", "lower n_components"],
+    ),
+    "no exact factorization": (
+        ["experiment=rank_factorization", "data.noise=0.1"],
+        ["n_components is 16, but X has rank 100", "approximate"],
+    ),
     "synthetic without samples": (["data=synthetic", "data.n_samples=0"], ["data=synthetic", "n_samples"]),
 }
 

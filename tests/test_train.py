@@ -171,6 +171,24 @@ def test_planted_components_are_found_and_the_run_says_how_well(train):
     assert "mean cosine of" in " ".join(ran.out.split())
 
 
+@pytest.mark.parametrize("experiment", ["separable", "rank_factorization"])
+def test_what_is_solved_in_closed_form_needs_no_training(train, experiment):
+    ran = train(f"experiment={experiment}", "trainer.max_epochs=0", "data.dtype=float64")
+    assert ran.code == 0, ran.err
+    summary = summary_of(ran)
+    assert summary["relative_error"] < 1e-10
+    assert summary["seconds"] == 0
+    assert "net, own codes" in ran.out
+    assert len((ran.directory / "run" / "metrics.jsonl").read_text().splitlines()) >= 1
+    for name in ("components.png", "curves.png", "factors.safetensors"):
+        assert (ran.directory / "run" / name).stat().st_size > 0
+
+
+def test_planted_rows_are_the_components_that_are_found(train):
+    ran = train("experiment=separable", "trainer.max_epochs=0", "data.noise=0.001", "data.dtype=float64")
+    assert summary_of(ran)["recovery"] > 0.999
+
+
 def test_a_head_is_trained_watched_and_reported(train):
     ran = train("experiment=classifier", "trainer.max_epochs=20")
     assert ran.code == 0, ran.err

@@ -36,6 +36,10 @@ class Monitor(Callback, ABC):
         if self.looked_step != trainer.global_step:
             self._look(trainer, pl_module)
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A start that is not trained, with `max_epochs=0`, is looked at too."""
+        self.on_train_end(trainer, pl_module)
+
     def state_dict(self) -> dict[str, Any]:
         return {"looked_step": self.looked_step}
 

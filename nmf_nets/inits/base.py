@@ -1,14 +1,17 @@
 """What the inits share."""
 
 from collections.abc import Callable
-from numbers import Integral
+from typing import cast
 
 import torch
 from torch import Tensor
 
+from nmf_nets.division import divisor, ratio
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, refuse_count
+from nmf_nets.shapes import Components, Rows
+from nmf_nets.updates.pivoting import Pivoting
 
 Init = Callable[[Matrix, int, torch.Generator], Factorization]
 """Makes a start from the data, n_components and chance."""
@@ -16,9 +19,8 @@ Init = Callable[[Matrix, int, torch.Generator], Factorization]
 
 def refuse_n_components(n_components: object, most: int | None = None) -> None:
     """Raises Refusal unless n_components is an integer from 1 to `most`."""
-    if not isinstance(n_components, Integral) or isinstance(n_components, bool) or n_components < 1:
-        raise Refusal(f"n_components must be an integer of at least 1, but is {n_components!r}.")
-    if most is not None and int(n_components) > most:
+    refuse_count("n_components", n_components)
+    if most is not None and cast(int, n_components) > most:
         raise Refusal(
             f"n_components is {n_components}, but this init has no more than min(n_samples, n_features) = {most} "
             "singular vectors to start from; lower n_components or use init=random."
@@ -35,3 +37,71 @@ def uniform(shape: tuple[int, int], like: Matrix, generator: torch.Generator) ->
     """U(0, 1) drawn in float64 on the generator's device, so that a seed means the same start in every dtype."""
     drawn = torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)
     return drawn.to(like.device, like.dtype)
+
+
+def integer(generator: torch.Generator) -> int:
+    """A seed for other libraries."""
+    return int(torch.randint(2**31, (), generator=generator, device=generator.device))
+
+
+def nonzero_rows(X: Matrix, n_components: int) -> Rows:
+    """Where an init may look for components: rows of zeros are made of any, and are none.
+
+    Raises Refusal for weights, and if there are fewer such rows than components.
+    """
+    refuse_n_components(n_components)
+    if X.weights is not None:
+        raise Refusal("this init knows no weights: what was not observed would count as 0; use init=random.")
+    rows = torch.nonzero(X.row_sum(X.values.abs()))[:, 0]
+    if len(rows) < n_components:
+        raise Refusal(
+            f"n_components is {n_components}, but X has {len(rows)} rows that are not zero, and this init makes each "
+            "component of rows of its own; lower n_components or use init=random."
+        )
+    return rows
+
+
+def centroids(X: Matrix, labels: Rows, W: Components) -> Components:
+    """The means of the rows of X with the labels 0, 1, …; w_k where no row has the label k. X is only multiplied."""
+    members = torch.nn.functional.one_hot(labels, len(W)).to(X.dtype)
+    counts = members.sum(0)
+    return torch.where(counts[:, None] > 0, (X.T @ (members / divisor(counts))).T, W)
+
+
+def too_few_rows(n_components: int) -> Refusal:
+    return Refusal(
+        f"this init would make equal components, as X has too few different rows for {n_components}; lower "
+        "n_components or use init=random."
+    )
+
+
+def coded(X: Matrix, W: Components, positive: bool) -> Factorization:
+    """The start of an init that knows W: the best H ≥ 0 on it, whose scale is then the best, and ‖h_k‖ = ‖w_k‖.
+
+    A component that no row uses keeps w_k, at the mean size of the others, so that a step can take it up.
+    positive: zeros are filled as by nndsvda, for multiplicative steps.
+    Raises Refusal for equal components.
+    """
+    rounding = 100 * torch.finfo(W.dtype).eps
+    if any(bool(((W[:k] - w).abs().amax(1) <= rounding * w.abs().amax()).any()) for k, w in enumerate(W) if k):
+        raise too_few_rows(len(W))
+    H = Pivoting()(X, None, W)
+    h, w = torch.linalg.vector_norm(H, dim=0), torch.linalg.vector_norm(W, dim=1)
+    size = (h * w).sqrt()
+    size = torch.where(size > 0, size, size.sum() / divisor((size > 0).sum()))
+    start = Factorization(H * ratio(size, h), W * ratio(size, w)[:, None])
+    return filled(start, flat(X, len(W)), flat(X, len(W))) if positive else start
+
+
+def flat(X: Matrix, n_components: int) -> Tensor:
+    """0.1 √(mean(X) / n_components), what nndsvda puts in place of zeros.
+
+    Not mean(X), the published fill: that has the units of X, a factor those of √X, and ruins the start of data that
+    are small or large.
+    """
+    return 0.1 * (X.mean / n_components).sqrt()
+
+
+def filled(start: Factorization, fill_H: Tensor, fill_W: Tensor) -> Factorization:
+    """The start with its zeros replaced."""
+    return Factorization(torch.where(start.H > 0, start.H, fill_H), torch.where(start.W > 0, start.W, fill_W))

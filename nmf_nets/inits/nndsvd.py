@@ -29,8 +29,3 @@ def nndsvd(X: Matrix, n_components: int, generator: torch.Generator | None = Non
     u = torch.where(positive, up / divisor(up_norm), un / divisor(un_norm))
     v = torch.where(positive[:, None], vp / divisor(vp_norm)[:, None], vn / divisor(vn_norm)[:, None])
     return Factorization((u * size).to(X.device, X.dtype), (v * size[:, None]).to(X.device, X.dtype))
-
-
-def filled(start: Factorization, fill_H: torch.Tensor, fill_W: torch.Tensor) -> Factorization:
-    """The start with its zeros replaced."""
-    return Factorization(torch.where(start.H > 0, start.H, fill_H), torch.where(start.W > 0, start.W, fill_W))

@@ -3,8 +3,8 @@
 import torch
 
 from nmf_nets.factorization import Factorization
-from nmf_nets.inits.base import uniform
-from nmf_nets.inits.nndsvd import filled, nndsvd
+from nmf_nets.inits.base import filled, uniform
+from nmf_nets.inits.nndsvd import nndsvd
 from nmf_nets.matrix import Matrix
 
 

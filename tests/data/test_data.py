@@ -13,6 +13,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from nmf_nets.data.digits import Digits
 from nmf_nets.data.matrix import MatrixFile
 from nmf_nets.data.reuters import Reuters
+from nmf_nets.data.separable import Separable
 from nmf_nets.data.synthetic import Synthetic
 from nmf_nets.extras import Missing
 from nmf_nets.metrics.svd_excess import svd_error
@@ -176,9 +177,9 @@ def test_images_must_have_the_size_of_a_row(tmp_path):
         MatrixFile(save(tmp_path, "x.npy"), image_shape=(2, 3)).setup()
 
 
-@pytest.mark.parametrize("data", [Digits, Synthetic], ids=lambda data: data.__name__)
+@pytest.mark.parametrize("data", [Digits, Synthetic, Separable], ids=lambda data: data.__name__)
 def test_rows_are_split_once_without_loss_and_by_the_seed(data):
-    first, same, other = data(seed=1), data(seed=1), data(seed=2)
+    first, same, other = (data(validation=0.1, test=0.1, seed=seed) for seed in (1, 1, 2))
     for module in (first, same, other):
         module.setup()
         module.setup("fit")
@@ -209,6 +210,31 @@ def test_synthetic_data_are_made_of_their_truth():
     assert solution.min() > -1e-9
     assert (solution.abs() < 1e-9).double().mean() > 0.5, "codes are sparse"
     assert (data.dataset.truth > 0).any(1).all()
+
+
+def test_separable_data_are_made_of_rows_that_stand_among_them():
+    data = Separable(n_samples=60, n_features=20, n_components=5, dtype="float64")
+    data.setup()
+    X, W = data.training.dense(), data.dataset.truth
+    assert data.validation is data.test is None, "a part for other uses might take the rows away"
+    where = [int(torch.nonzero((w == X).all(1))) for w in W]
+    assert where != sorted(where), "in any order"
+    H = torch.linalg.lstsq(W.T, X.T).solution.T
+    assert H.min() > -1e-12
+    torch.testing.assert_close(H @ W, X, rtol=1e-10, atol=1e-15)
+    torch.testing.assert_close(H.sum(1), torch.ones(60, dtype=torch.float64))
+    noisy = Separable(n_samples=60, n_features=20, n_components=5, noise=0.1, dtype="float64")
+    noisy.setup()
+    spread = (noisy.training.dense() / X - 1).std()
+    assert spread == pytest.approx(0.1, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "options", [{"n_samples": 4, "n_components": 5}, {"noise": -1}, {"concentration": 0}, {"n_features": 0}]
+)
+def test_impossible_separable_data_are_refused(options):
+    with pytest.raises(Refusal, match=r"data=separable needs n_samples ≥ n_components ≥ 1"):
+        Separable(**options)
 
 
 def test_batches_come_from_the_training_rows():

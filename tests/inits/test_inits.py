@@ -7,14 +7,28 @@ from sklearn.decomposition._nmf import _initialize_nmf
 from nmf_nets import spectrum
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.factorization import Factorization
-from nmf_nets.inits.base import refuse_n_components
+from nmf_nets.fit import factorize
+from nmf_nets.inits.base import coded, refuse_n_components
+from nmf_nets.inits.kmeans import kmeans
 from nmf_nets.inits.nndsvd import nndsvd
 from nmf_nets.inits.nndsvda import nndsvda
 from nmf_nets.inits.nndsvdar import nndsvdar
 from nmf_nets.inits.random import random
+from nmf_nets.inits.random_acol import random_acol
+from nmf_nets.inits.rank_factorization import rank_factorization
+from nmf_nets.inits.separable import separable
+from nmf_nets.inits.spherical_kmeans import clustered, spherical_kmeans
 from nmf_nets.refusal import Refusal
+from nmf_nets.updates.pivoting import Pivoting
 
-MEMBERS = [(random, "random"), (nndsvd, "nndsvd"), (nndsvda, "nndsvda"), (nndsvdar, "nndsvdar")]
+ANYTHING = [(random, "random"), (nndsvd, "nndsvd"), (nndsvda, "nndsvda"), (nndsvdar, "nndsvdar")]
+FROM_ROWS = [
+    (kmeans, "kmeans"),
+    (spherical_kmeans, "spherical_kmeans"),
+    (separable, "separable"),
+    (random_acol, "random_acol"),
+]
+MEMBERS = ANYTHING + FROM_ROWS
 
 
 def table(members):
@@ -22,7 +36,8 @@ def table(members):
 
 
 every_member = table(MEMBERS)
-every_nndsvd = table(MEMBERS[1:])
+every_nndsvd = table(ANYTHING[1:])
+every_one_from_rows = table(FROM_ROWS)
 every_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 
 
@@ -50,7 +65,7 @@ def check_close(F: Factorization, G: Factorization, tolerance: float) -> None:
 
 @every_member
 @every_dtype
-@pytest.mark.parametrize("n_components", [1, 4, 20])
+@pytest.mark.parametrize("n_components", [1, 4, 19])
 def test_a_start_is_non_negative_and_finite_and_fits_the_data(init, dtype, n_components):
     for X in forms(numbers()):
         F = start(init, X.to(dtype), n_components)
@@ -74,7 +89,7 @@ def test_one_row_or_one_column(init, shape):
         assert bool((F.reconstruction > 0).all())
 
 
-@every_member
+@table(ANYTHING)
 def test_data_of_zeros_have_a_start(init):
     for X in forms(np.zeros((30, 20))):
         F = start(init, X)
@@ -90,7 +105,7 @@ def test_the_same_seed_is_the_same_start(init):
         assert torch.equal(first.W, again.W)
 
 
-@table([MEMBERS[0], MEMBERS[3]])
+@table([MEMBERS[i] for i in (0, 3, 4, 5, 7)])
 def test_another_seed_is_another_start(init):
     X = as_matrix(numbers())
     first, other = start(init, X, seed=5), start(init, X, seed=6)
@@ -105,7 +120,7 @@ def test_a_start_takes_no_chance_but_that_of_its_generator(init):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@table(MEMBERS[1:3])
+@table([MEMBERS[i] for i in (1, 2, 6)])
 def test_no_generator_is_needed_where_there_is_no_chance(init):
     X = as_matrix(numbers())
     assert torch.equal(init(X, 4).H, start(init, X).H)
@@ -220,7 +235,7 @@ def test_each_component_of_nndsvd_is_the_larger_half_of_its_singular_pair():
         assert float(F.H[:, k].norm()) == pytest.approx(float(F.W[k].norm()), rel=1e-12)
 
 
-@table(MEMBERS[2:])
+@table(ANYTHING[2:])
 @pytest.mark.parametrize("A", [numbers(), BLOCKS], ids=["noise", "separate blocks"])
 def test_a_filled_start_has_no_zeros_and_keeps_what_nndsvd_has(init, A):
     for X in forms(A):
@@ -256,6 +271,162 @@ def test_the_start_of_nndsvd_is_better_than_a_random_one():
     A = numbers()
     errors = [np.linalg.norm(A - start(init, as_matrix(A)).reconstruction.numpy()) for init in (nndsvd, random)]
     assert errors[0] < 0.8 * errors[1]
+
+
+# W from the rows, H the best ------------------------------------------------------------------------------------------
+
+
+@every_one_from_rows
+def test_codes_are_the_best_on_the_components_and_the_scale_is_the_best(init):
+    for X in forms(numbers()):
+        F = start(init, X)
+        torch.testing.assert_close(Pivoting()(X, None, F.W), F.H, rtol=0, atol=1e-10 * float(F.H.max()))
+        scale = float((X.dense() * F.reconstruction).sum() / F.reconstruction.square().sum())
+        assert scale == pytest.approx(1, rel=1e-12)
+
+
+@every_one_from_rows
+def test_components_and_their_codes_are_of_one_size(init):
+    F = start(init, as_matrix(numbers()))
+    torch.testing.assert_close(F.H.norm(dim=0), F.W.norm(dim=1), rtol=1e-12, atol=0)
+
+
+def test_a_component_that_no_row_uses_can_still_be_taken_up():
+    X = as_matrix(np.eye(3)[[0, 0, 1, 1, 1]])
+    W = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
+    F = coded(X, W, positive=False)
+    assert not F.H[:, 2].any()
+    assert float(F.W[2].norm()) == pytest.approx(float(F.W[:2].norm(dim=1).mean()), rel=0.1)
+
+
+@every_one_from_rows
+def test_a_start_from_rows_is_better_than_a_random_one(init):
+    X = as_matrix(numbers())
+    errors = [float((X.dense() - start(each, X).reconstruction).norm()) for each in (init, random)]
+    assert errors[0] < 0.8 * errors[1]
+
+
+@every_one_from_rows
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_a_positive_start_has_no_zeros_and_keeps_what_the_plain_one_has(init, scale):
+    for X in forms(scale * numbers()):
+        plain, F = start(init, X), init(X, 4, torch.Generator().manual_seed(0), positive=True)
+        fill = 0.1 * float(X.mean / 4) ** 0.5
+        for M, N in ((F.H, plain.H), (F.W, plain.W)):
+            assert bool((N == 0).any())
+            torch.testing.assert_close(M, torch.where(N > 0, N, fill), rtol=1e-12, atol=0)
+
+
+@every_one_from_rows
+def test_rows_of_zeros_make_no_component(init):
+    A = np.zeros((12, 5))
+    A[[2, 5, 9]] = np.random.default_rng(3).random((3, 5))
+    for X in forms(A):
+        np.testing.assert_allclose(start(init, X, 3).reconstruction.numpy(), A, rtol=0, atol=1e-12)
+
+
+@every_one_from_rows
+def test_components_are_never_equal(init):
+    """Three different rows, many times, are three components, or a refusal where chance decides."""
+    A = np.random.default_rng(4).random((3, 6))[np.arange(30) % 3]
+    for X in forms(A):
+        with pytest.raises(Refusal, match=r"too few different rows for 4; lower|only 3 rows of X can be selected"):
+            init(X, 4, torch.Generator().manual_seed(0), **({"rows": 1} if init is random_acol else {}))
+        if init is not random_acol:
+            F = start(init, X, 3)
+            np.testing.assert_allclose(F.reconstruction.numpy(), A, rtol=0, atol=1e-12)
+
+
+@every_one_from_rows
+@pytest.mark.parametrize("A", [np.zeros((30, 20)), np.eye(30, 20)[:3]], ids=["zeros", "three rows"])
+def test_too_few_rows_are_refused(init, A):
+    for X in forms(A):
+        with pytest.raises(Refusal, match=r"n_components is 4, but (X has|only) \d rows .*lower n_components"):
+            start(init, X)
+
+
+@every_one_from_rows
+def test_weights_are_refused(init):
+    with pytest.raises(Refusal, match="weights"):
+        start(init, as_matrix(numbers(), weights=np.ones((30, 20))))
+
+
+def test_kmeans_starts_from_the_centroids_of_clusters_that_stand_apart():
+    chance = np.random.default_rng(5)
+    C = 10 * np.eye(3, 8) + 1
+    A = C[np.arange(60) % 3] + 0.1 * chance.random((60, 8))
+    means = np.stack([A[np.arange(60) % 3 == k].mean(0) for k in range(3)])
+    for X in forms(A):
+        W = start(kmeans, X, 3).W
+        cosines = (W / W.norm(dim=1, keepdim=True)).numpy() @ (means / np.linalg.norm(means, axis=1)[:, None]).T
+        np.testing.assert_allclose(np.sort(cosines.max(1)), 1, rtol=0, atol=1e-12)
+        assert set(cosines.argmax(1)) == {0, 1, 2}
+
+
+def unit_rows(A: np.ndarray) -> torch.Tensor:
+    Y = torch.from_numpy(A)
+    return Y / Y.norm(dim=1, keepdim=True)
+
+
+def test_spherical_kmeans_does_not_mind_the_length_of_rows():
+    A = numbers()[np.arange(30) != 15]
+    lengths = np.random.default_rng(6).uniform(0.1, 10, (29, 1))
+    first, other = (start(spherical_kmeans, as_matrix(each)).W for each in (A, lengths * A))
+    torch.testing.assert_close(unit_rows(first.numpy()), unit_rows(other.numpy()), rtol=0, atol=1e-12)
+
+
+def test_spherical_kmeans_ends_where_every_row_is_with_the_centroid_that_is_most_like_it():
+    Y = unit_rows(numbers()[np.arange(30) != 15])
+    for seed in range(5):
+        seeds = torch.randperm(29, generator=torch.Generator().manual_seed(seed))[:4]
+        W, labels = clustered(as_matrix(Y), Y[seeds])
+        assert torch.equal((Y @ W.T).argmax(1), labels)
+        for k in range(4):
+            torch.testing.assert_close(W[k], torch.nn.functional.normalize(Y[labels == k].sum(0), dim=0))
+        assert float((Y * W[labels]).sum()) >= float((Y @ Y[seeds].T).amax(1).sum()), "likeness never falls"
+
+
+def test_an_empty_cluster_of_spherical_kmeans_begins_anew_from_the_row_least_like_its_own():
+    Y = torch.eye(5, dtype=torch.float64)[[0, 0, 1, 1, 2]]
+    W, labels = clustered(as_matrix(Y), Y[[0, 1, 2]])
+    assert len(set(labels.tolist())) == 3
+    assert torch.equal((Y @ W.T).amax(1), torch.ones(5, dtype=torch.float64))
+
+
+def test_random_acol_takes_means_of_different_rows():
+    X = as_matrix(np.eye(40) + 0.0)
+    W = random_acol(X, 4, torch.Generator().manual_seed(0), rows=7).W
+    assert ((W > 0).sum(1) == 7).all()
+    assert ((W > 0).sum(0) <= 1).all()
+    assert ((random_acol(X, 9, torch.Generator().manual_seed(0)).W > 0).sum(1) == 4).all(), "as many as there are"
+    with pytest.raises(Refusal, match=r"init.rows must be an integer of at least 1, but is 0"):
+        random_acol(X, 4, torch.Generator(), rows=0)
+
+
+def test_a_separable_start_is_the_solution_for_separable_data():
+    chance = np.random.default_rng(7)
+    A = np.concatenate([np.eye(4), chance.dirichlet(np.ones(4), 40)]) @ chance.random((4, 12))
+    for X in forms(A):
+        np.testing.assert_allclose(start(separable, X).reconstruction.numpy(), A, rtol=1e-10)
+
+
+def test_a_rank_factorization_is_exact_or_refused_with_what_was_tried():
+    chance = np.random.default_rng(8)
+    H, W = (M * (chance.random(M.shape) < 0.6) for M in (chance.random((20, 4)), chance.random((4, 15))))
+    for X in forms(H @ W):
+        F = start(rank_factorization, X)
+        np.testing.assert_allclose(F.reconstruction.numpy(), H @ W, rtol=0, atol=1e-11)
+    slack = np.array([[0.0, 1, 1, 0], [0, 0, 1, 1], [1, 0, 0, 1], [1, 1, 0, 0]])
+    with pytest.raises(Refusal, match=r"with 3 components: the best relative error after 30 starts is 0.2705\d+. Use"):
+        start(rank_factorization, as_matrix(slack), 3)
+    with pytest.raises(Refusal, match="n_components is 3, but X has rank 19"):
+        start(rank_factorization, as_matrix(numbers()), 3)
+
+
+@every_one_from_rows
+def test_factorize_knows_them_by_name(init):
+    found = factorize(numbers(), 4, init=init.__name__, max_iter=20)
+    assert found.divergence_value < 0.5 * np.square(numbers()).sum()
 
 
 # What they refuse -----------------------------------------------------------------------------------------------------
