@@ -20,6 +20,7 @@ from nmf_nets.updates.projected_gradient import ProjectedGradient
 from nmf_nets.updates.scalar_newton import ScalarNewton
 from nmf_nets.updates.semi_multiplicative import SemiMultiplicative
 from nmf_nets.updates.unconstrained import Unconstrained
+from nmf_nets.updates.unit_ball import UnitBall
 
 INEXACT = Effort(repeats=100, progress=0.01)
 """Of gradient steps that stand for an exact solution."""
@@ -39,6 +40,7 @@ SOLVERS: dict[str, Callable[[Divergence], Solver]] = {
     "semi": lambda divergence: Solver(SemiMultiplicative(), update_W=Unconstrained()),
     "semi-hals": lambda divergence: Solver(HALS(), HALS.effort, update_W=Unconstrained()),
     "semi-anls": lambda divergence: Solver(Pivoting(), update_W=Unconstrained()),
+    "sparse-coding": lambda divergence: Solver(HALS(), update_W=UnitBall()),
     "ccd": lambda divergence: Solver(ScalarNewton(damped=False), Effort(), Extrapolation()),
 }
 

@@ -122,7 +122,8 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
 
     seconds = callbacks["stopwatch"].seconds
     with Console(stderr=True).status(f"the classical solvers run from the same start for the same {seconds:.1f} s"):
-        verdict = judge(net, data, start, update, seconds, config.seed, Path(config.best_known), rivals)
+        best_known = Path(config.best_known)
+        verdict = judge(net, data, start, update, seconds, config.seed, best_known, rivals, config.plain_rivals)
     factors = net.own_factors(X)
     run.save_factors(
         factors if net.decoder.couples_rows else factors.balanced(),

@@ -160,9 +160,11 @@ def judge(
     seed: int,
     best_known: Path,
     rivals: Mapping[str, Method],
+    plain_rivals: bool = True,
 ) -> Verdict:
     """Runs the solver of the net's own update, the fastest one, scikit-learn's and further rivals from the start of the
     net for the seconds that it trained, and lines all up. Those that cannot serve the model take no part.
+    plain_rivals: whether the first three do, which know no constraint on W; false where that makes it another model.
 
     Held-out rows are the test rows, or the validation rows where there are none. Solvers have no codes for those of
     their own and get exact ones on their W.
@@ -177,7 +179,8 @@ def judge(
     if named(fast, X, divergence) != Solver(update):
         ours[fast] = Classical(fast, random)
     problem = Problem(X, divergence, start.n_components, seed, criterion.on_H, criterion.on_W, own.n_components)
-    found = _ends({**ours, **rivals, peer: ScikitLearn(peer[-2:])}, problem, start, seconds)
+    plain = {**ours, peer: ScikitLearn(peer[-2:])} if plain_rivals else {}
+    found = _ends({**plain, **rivals}, problem, start, seconds)
     values = {name: last.measured.value for name, (_, last) in found.items()}
     best = min(values.values())
     coder = None if net.decoder.couples_rows else _Coder(Exact(None, update), criterion.on_H)

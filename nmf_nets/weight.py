@@ -9,7 +9,7 @@ from nmf_nets.shapes import Rows
 
 
 class Weight(nn.Module):
-    """W = unit · constraint(θ), with unit the mean size of the start.
+    """W = unit · constraint(θ), with unit the mean size of the start, or 1 where the constraint is absolute.
 
     θ has no units: X → cX scales `unit` alone, so that neither a learning rate nor a constraint knows the scale of X.
     """
@@ -19,7 +19,8 @@ class Weight(nn.Module):
     def __init__(self, start: Tensor, constraint: Constraint):
         super().__init__()
         self.constraint = constraint
-        self.register_buffer("unit", divisor(start.abs().mean()))
+        mean = start.abs().mean()
+        self.register_buffer("unit", torch.ones_like(mean) if constraint.absolute else divisor(mean))
         self.theta = nn.Parameter(constraint.right_inverse(start / self.unit))
 
     @property

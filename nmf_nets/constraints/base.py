@@ -11,6 +11,9 @@ class Constraint(ABC):
     non_negative = True
     """Whether forward(θ) ≥ 0; all but `free` are."""
 
+    absolute = False
+    """Whether forward(θ) are the weights themselves; if not, in units of the mean of their start."""
+
     @abstractmethod
     def forward(self, theta: Tensor) -> Tensor: ...
 
