@@ -24,7 +24,7 @@ LAYERS = [
         "heads",
     ],
     ["implicit", "updates", "half_steps", "cold_start", "kernels", "weight", "data"],
-    ["encoders", "decoders", "solver", "objective"],
+    ["encoders", "decoders", "solver", "symmetric", "objective"],
     ["optimizers", "running_sums", "solvers"],
     ["exact"],
     ["inits"],

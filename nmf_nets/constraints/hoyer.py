@@ -65,9 +65,8 @@ def with_sparseness(rows: Tensor, sparseness: float) -> Tensor:
     p = torch.arange(1, m + 1, dtype=below.dtype, device=below.device)
     spread = (ordered.square().cumsum(1) - ordered.cumsum(1).square() / p).clamp(min=0)
     t = ordered.cumsum(1) / p + torch.where(p > tau**2, tau * (spread / (p * (p - tau**2)).abs()).sqrt(), torch.inf)
-    next_one = torch.cat([ordered[:, 1:], torch.full_like(ordered[:, :1], torch.inf)], 1)
-    fits = (t > ordered) & (t <= next_one) & torch.isfinite(t)
-    which = fits.double().argmax(1, keepdim=True)
+    fits = (t > ordered) & torch.isfinite(t)
+    which = torch.where(fits, p, 0).argmax(1, keepdim=True)  # the last, also where rounding blurs y_(p+1) ≤ t
     z = (torch.where(fits.any(1, keepdim=True), t.gather(1, which), ordered[:, 1:2]) - below).clamp(min=0)
     z = z / torch.linalg.vector_norm(z, dim=1, keepdim=True)
     return torch.where(z > ROUNDING, z, 0).to(rows.dtype) * norm

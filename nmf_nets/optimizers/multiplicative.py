@@ -19,9 +19,9 @@ class Multiplicative(torch.optim.Optimizer):
     P and N are the divergence's own split gradient, taken back through the net, whose Jacobian must be non-negative; γ
     is the exponent with which no step raises the objective of the batch, as X̂ is linear in each weight.
     With encoder=table on full batches this is the multiplicative solver, whatever the decoder; with encoder=linear
-    convex NMF, with encoder=projective projective NMF: there W is in X̂ twice, and where γ would raise the objective, as
-    it may, the smaller exponent that cannot is taken instead.
-    Source: Lee & Seung (2001), Févotte & Idier (2011), Yang & Oja (2010).
+    convex NMF, with encoder=projective and encoder=symmetric projective and symmetric NMF: there W is in X̂ twice, and
+    where γ would raise the objective, as it may, half of it is tried, and then the exponent that cannot.
+    Source: Lee & Seung (2001), Févotte & Idier (2011), Yang & Oja (2010), Ding, He & Simon (2005).
     """
 
     def __init__(self, encoder: Encoder, decoder: Decoder, head: Head | None = None):
@@ -49,9 +49,13 @@ class Multiplicative(torch.optim.Optimizer):
                 ((P, N),) = objective.split_gradient([weight.theta])
             before, on_W = weight.value.detach(), weight in self._of_components
             terms = objective.on_W if on_W else objective.on_H
-            weight.assign_(multiplied(before, P, N, terms.exponent(objective.divergence)))
-            if self._tied and on_W and closure().value() > objective.value():
-                weight.assign_(multiplied(before, P, N, objective.divergence.tied_exponent))
+            exponent = terms.exponent(objective.divergence)
+            weight.assign_(multiplied(before, P, N, exponent))
+            if self._tied and on_W:
+                for shorter in (exponent / 2, objective.divergence.tied_exponent):
+                    if closure().value() <= objective.value():
+                        break
+                    weight.assign_(multiplied(before, P, N, shorter))
         return objective  # pyright: ignore[reportPossiblyUnboundVariable]  # a decoder has at least one weight
 
 
