@@ -125,10 +125,23 @@ def blockwise_total(divergence: Divergence, X: Matrix, factors: Factorization) -
 def power_split(beta: float, X: Matrix, H: Codes, W: Components) -> tuple[Codes, Codes]:
     """P = X̂^(β−1) Wᵀ over all entries, N = (X ∘ X̂^(β−2)) Wᵀ over the stored ones."""
     least = floor(X)
+    if not X.is_sparse:  # what dense blocks need stays in the cache
+        parts = [_dense_split(beta, block.values, H[rows], W, least) for rows, block in X.blocks(2**18)]
+        return torch.cat([P for P, _ in parts]), torch.cat([N for _, N in parts])
     X_hat = X.sample(H, W).clamp(min=least)
     N = X.with_values(X.values / X_hat * X_hat ** (beta - 1)) @ W.T  # so, 0 X̂^(β−2) does not become 0 · ∞
     P = torch.cat([(H[rows] @ W).clamp(min=least) ** (beta - 1) @ W.T for rows, _ in _dense_blocks(X)])
     return P, N
+
+
+def _dense_split(beta: float, X: Data, H: Codes, W: Components, least: Scalar) -> tuple[Codes, Codes]:
+    by_columns = X.stride(0) < X.stride(1)  # as a transpose; reading across would cost more than all else
+    X_hat = ((W.T @ H.T).T if by_columns else H @ W).clamp_(min=least)
+    if beta == 0:
+        power = X_hat.reciprocal_()
+        return power @ W.T, (X * power).mul_(power) @ W.T
+    power = X_hat ** (beta - 1)
+    return power @ W.T, (X / X_hat).mul_(power) @ W.T
 
 
 def _dense_blocks(X: Matrix) -> Iterator[tuple[slice, Matrix]]:
