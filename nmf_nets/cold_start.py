@@ -3,6 +3,7 @@
 import torch
 
 from nmf_nets.division import divisor, ratio
+from nmf_nets.lags import delayed, gathered
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components, Gram, Scalar
 
@@ -43,3 +44,15 @@ def flat_codes(X: Matrix, W: Components) -> Codes:
 def projection_scale(W: Components) -> Scalar:
     """r / Σ_kl (W Wᵀ)_kl: with codes of so many times X Wᵀ, H W has the size of X."""
     return len(W) / (W @ W.T).sum()
+
+
+def correlated_codes(X: Matrix, W: Components, lags: int) -> Codes:
+    """Σ_τ S_−τ X W_τᵀ, how well each row begins a motif, times the number with which Σ v x̂ = Σ v x.
+
+    Zero exactly where no step could make it anything else: where nothing that W_τ could explain follows.
+    """
+    v = X.weights
+    H = gathered(X @ W.T if v is None else X.product_of(v * X.values, W.T), lags)
+    spread = delayed(H, lags)
+    reached = (spread.sum(0) * W.sum(1)).sum() if v is None else (v * X.sample(spread, W)).sum()
+    return H * ratio(X.sum.to(H.dtype), reached)

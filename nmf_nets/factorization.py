@@ -1,6 +1,6 @@
 """The value that nets and solvers return and that metrics, plots and the benchmark eat."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ class Factorization:
 
     H: Codes
     W: Components
+    copies: int = 1
+    """How many columns of H, and rows of W, each component has: first the first ones of all components, and so on."""
 
     @property
     def n_components(self) -> int:
@@ -25,16 +27,16 @@ class Factorization:
         return self.H @ self.W
 
     def to(self, *args: Any) -> "Factorization":
-        return Factorization(self.H.to(*args), self.W.to(*args))
+        return replace(self, H=self.H.to(*args), W=self.W.to(*args))
 
     def detach(self) -> "Factorization":
-        return Factorization(self.H.detach(), self.W.detach())
+        return replace(self, H=self.H.detach(), W=self.W.detach())
 
     def clone(self) -> "Factorization":
-        return Factorization(self.H.clone(), self.W.clone())
+        return replace(self, H=self.H.clone(), W=self.W.clone())
 
     def balanced(self) -> "Factorization":
         """The same product with ‖h_k‖ = ‖w_k‖ for every component; a dead component becomes zero on both sides."""
         h, w = torch.linalg.vector_norm(self.H, dim=0), torch.linalg.vector_norm(self.W, dim=1)
         size = (h * w).sqrt()
-        return Factorization(self.H * ratio(size, h), self.W * ratio(size, w)[:, None])
+        return replace(self, H=self.H * ratio(size, h), W=self.W * ratio(size, w)[:, None])

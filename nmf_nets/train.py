@@ -98,7 +98,8 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
     divergence.refuse(X)
     update.refuse(divergence)
     start = part(config.init)(X, config.n_components, torch.Generator().manual_seed(config.seed))
-    encoder, decoder = part(config.encoder)(start), with_data(part(config.decoder), X)(start)
+    decoder = with_data(part(config.decoder), X)(start)
+    encoder = part(config.encoder)(decoder.start_of_encoder(start))
     head = part(config.head)(start, data.n_classes) if config.head else None
     net = part(config.module)(
         encoder=encoder,

@@ -2,8 +2,10 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
+from nmf_nets.factorization import Factorization
 from nmf_nets.shapes import Codes, Components, Data
 from nmf_nets.weight import weights_of
 
@@ -18,6 +20,9 @@ class Decoder(nn.Module, ABC):
     couples_rows = False
     """Whether the code of a row is seen in other rows as well; the batch is then the whole, in its order."""
 
+    copies: int = 1
+    """How many rows of W, and columns of the codes as they meet it, each component has (Factorization.copies)."""
+
     @property
     @abstractmethod
     def W(self) -> Components:
@@ -30,6 +35,15 @@ class Decoder(nn.Module, ABC):
     @abstractmethod
     def rescale_(self, sizes: Tensor) -> None:
         """Divides the components by these sizes, one for each column of H; the codes get them."""
+
+    @property
+    def sizes(self) -> Tensor:
+        """The norms of the components, one for each column of H."""
+        return torch.linalg.vector_norm(self.W, dim=1)
+
+    def start_of_encoder(self, start: Factorization) -> Factorization:
+        """The same start as an encoder has to see it: with the columns that H needs, and the W that codes meet."""
+        return start
 
     def forward(self, H: Codes) -> Data:
         """X̂."""

@@ -57,7 +57,7 @@ class NonNegativeAutoencoder(LightningModule):
 
     def forward(self, X: Matrix, rows: Rows | None = None) -> Factorization:
         """What the net makes X of: its own codes, as the decoder spreads them, and its components."""
-        return Factorization(self.decoder.spread(self.codes(X, rows)), self.decoder.W)
+        return Factorization(self.decoder.spread(self.codes(X, rows)), self.decoder.W, self.decoder.copies)
 
     @torch.no_grad()
     def factorize(self, X: Matrix, rows: Rows | None = None) -> Factorization:
@@ -87,7 +87,7 @@ class NonNegativeAutoencoder(LightningModule):
             )
         return Objective(
             batch.X,
-            Factorization(self.decoder.spread(H), W),
+            Factorization(self.decoder.spread(H), W, self.decoder.copies),
             self.divergence,
             batch.rows,
             batch.n_rows,

@@ -32,7 +32,7 @@ class ProjectedAdam(torch.optim.Adam):
     ):
         super().__init__(parameter_groups(encoder, decoder, lr, net_lr, head), betas=(betas[0], betas[1]), eps=EPS)
         self._encoder, self._decoder = encoder, decoder
-        self.param_groups[0]["norm"] = float(torch.linalg.vector_norm(decoder.W.detach(), dim=1).mean())
+        self.param_groups[0]["norm"] = float(decoder.sizes.detach().mean())
 
     def step(self, closure: Callable[[], Objective]) -> Objective:  # pyright: ignore[reportIncompatibleMethodOverride]
         with torch.enable_grad():
@@ -48,7 +48,7 @@ class ProjectedAdam(torch.optim.Adam):
 
     @torch.no_grad()
     def _rescale(self) -> None:
-        W = self._decoder.W
-        sizes = divisor(torch.linalg.vector_norm(W, dim=1) / divisor(W.new_tensor(self.param_groups[0]["norm"])))
+        sizes = self._decoder.sizes
+        sizes = divisor(sizes / divisor(sizes.new_tensor(self.param_groups[0]["norm"])))
         self._decoder.rescale_(sizes)
         self._encoder.rescale_(sizes)

@@ -56,6 +56,7 @@ class Net(Method):
         return (lambda rows: net.factorize(rows).H) if net.encoder.codes_unseen_rows else None
 
     def _build(self, start: Factorization, problem: Problem) -> NonNegativeAutoencoder:
-        encoder, decoder = self.encoder(start), with_data(self.decoder, problem.X)(start)
+        decoder = with_data(self.decoder, problem.X)(start)
+        encoder = self.encoder(decoder.start_of_encoder(start))
         on_H, on_W = problem.on_H.penalties, problem.on_W.penalties
         return NonNegativeAutoencoder(encoder, decoder, problem.divergence, self.optimizer, None, on_H, on_W)

@@ -1,0 +1,64 @@
+"""Correlation with the motifs, and half-steps on what it finds."""
+
+import torch
+from torch import Tensor
+
+from nmf_nets.criterion import PLAIN, Terms
+from nmf_nets.divergences.base import Divergence
+from nmf_nets.encoders.base import Encoder
+from nmf_nets.factorization import Factorization
+from nmf_nets.half_steps.coupled import CoupledSteps
+from nmf_nets.matrix import Matrix
+from nmf_nets.refusal import Refusal
+from nmf_nets.shapes import Codes, Components, Rows
+
+
+class Convolutional(Encoder):
+    """From Σ_τ S_−τ X W_τᵀ, at most `steps` half-steps on the current W, for decoder=convolutive: codes of sequences.
+
+    The rows of X are one sequence, in its order: what stands before it is taken for silence, and so is what follows.
+    A sequence that is shifted has codes that are shifted, but for what its borders cut off.
+    progress: ends when the codes move by less than so much of their first move.
+    warm: in training, codes go on from those that are kept, by so many half-steps; 1 with optimizer=multiplicative is the
+    classical algorithm, and 0 keeps none. Codes are detached (Danskin), as those of encoder=unrolled.
+    The lags are those of the start, which has so many times as many components as codes (Decoder.start_of_encoder).
+    """
+
+    codes_coupled_rows = True
+
+    def __init__(
+        self,
+        start: Factorization,
+        divergence: Divergence,
+        steps: int = 100,
+        progress: float = 1e-4,
+        warm: int = 1,
+    ):
+        super().__init__()
+        self.divergence, self.steps, self.progress, self.warm = divergence, steps, progress, warm
+        self.lags = len(start.W) // start.H.shape[1]
+        self.kept = start.H.clone() if warm else None
+
+    @torch.no_grad()
+    def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
+        half_step = CoupledSteps(self.divergence, X, W, self.lags, terms)
+        if not self.training or self.kept is None or rows is None:
+            return half_step.codes(None, self.steps, self.progress)
+        H = half_step.codes(self.kept[rows], self.warm)
+        self.keep_(H, rows)
+        return H
+
+    def keep_(self, H: Codes, rows: Rows | None) -> None:
+        if self.kept is not None and rows is not None:
+            self.kept[rows] = H
+
+    def rescale_(self, sizes: Tensor) -> None:
+        if self.kept is not None:
+            self.kept *= sizes
+
+    def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
+        if divergence.beta != self.divergence.beta:
+            raise Refusal(
+                f"encoder=convolutional codes for β = {self.divergence.beta:g}, but the net has β = "
+                f"{divergence.beta:g}; give both the same divergence."
+            )

@@ -1,0 +1,21 @@
+"""Rows that are seen later."""
+
+import torch
+from torch import Tensor
+
+
+def delayed(H: Tensor, lags: int) -> Tensor:
+    """[S_0 H, S_1 H, …, S_(lags − 1) H], where S_τ shifts rows down by τ and fills with zeros."""
+    n = len(H)
+    padded = torch.nn.functional.pad(H, (0, 0, lags - 1, 0))
+    return torch.cat([padded[lags - 1 - lag : lags - 1 - lag + n] for lag in range(lags)], 1)
+
+
+def gathered(P: Tensor, lags: int) -> Tensor:
+    """Σ_τ S_−τ P_τ of P = [P_0, P_1, …]: the adjoint of `delayed`, where S_−τ shifts rows up."""
+    n = len(P)
+    first, *others = P.chunk(lags, 1)
+    total = first.clone()
+    for lag, part in enumerate(others, 1):
+        total[: max(0, n - lag)] += part[lag:]
+    return total
