@@ -15,7 +15,8 @@ from nmf_nets.benchmark.methods.scikit_learn import ScikitLearn
 from nmf_nets.benchmark.recorder import Budget, Evaluation, Recorder, Status
 from nmf_nets.benchmark.task import fingerprint, identity_of
 from nmf_nets.criterion import Criterion, Terms
-from nmf_nets.data.base import MatrixDataModule
+from nmf_nets.data.base import Dataset, MatrixDataModule
+from nmf_nets.decoders.convolutive import Convolutive
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.encoders.exact import Exact
 from nmf_nets.encoders.refined import REFINED
@@ -24,7 +25,7 @@ from nmf_nets.inits.random import random
 from nmf_nets.matrix import Matrix
 from nmf_nets.metrics.dead_components import dead_components
 from nmf_nets.metrics.kkt_residual import codes_residual, kkt_residual
-from nmf_nets.metrics.recovery import matched_cosines
+from nmf_nets.metrics.recovery import matched_cosines, motif_cosines
 from nmf_nets.metrics.relative_error import relative_error
 from nmf_nets.metrics.relative_gap import relative_gap
 from nmf_nets.metrics.svd_excess import svd_error
@@ -48,7 +49,8 @@ LEAST_SECONDS = 0.5
 class Line:
     """One row of the final table, None where there is nothing to say; `gap` is above the best classical value.
 
-    divergence_value: with penalties, where there are any.
+    divergence_value: with penalties, where there are any. kkt_residual: that of H and W, which is none of the codes and
+    weights that W and H are made of where a component has copies.
     """
 
     rows: str
@@ -56,7 +58,7 @@ class Line:
     divergence_value: float
     gap: float
     relative_error: float
-    kkt_residual: float
+    kkt_residual: float | None
     dead_components: int
     seconds: float | None
 
@@ -92,7 +94,7 @@ class Summary:
     heldout_value: float | None
     heldout_refined_codes_value: float | None
     heldout_exact_codes_value: float | None
-    kkt_residual: float
+    kkt_residual: float | None
     dead_components: int
     recovery: float | None
     head: str | None
@@ -169,7 +171,7 @@ def judge(
     Held-out rows are the test rows, or the validation rows where there are none. Solvers have no codes for those of
     their own and get exact ones on their W.
     """
-    memory, truth = peak_memory(), data.dataset.truth
+    memory = peak_memory()
     criterion, divergence, X = net.criterion, net.divergence, data.training
     net_cpu = net.to("cpu")
     own = net_cpu.own_factors(X)
@@ -183,11 +185,11 @@ def judge(
     found = _ends({**plain, **rivals}, problem, start, seconds)
     values = {name: last.measured.value for name, (_, last) in found.items()}
     best = min(values.values())
-    coder = None if net.decoder.couples_rows else _Coder(Exact(None, update), criterion.on_H)
+    coder, coupled = _Coder(Exact(None, update), criterion.on_H), net.decoder.couples_rows
 
     own_line = _line("training", "net, own codes", X, own, criterion, best, seconds)
     lines = [own_line]
-    if coder is not None:
+    if not coupled:
         for who, factors in {"net, refined codes": coder.refined(X, own), "net, exact codes": coder(X, own.W)}.items():
             lines.append(_line("training", who, X, factors, criterion, best, None))
     lines += [
@@ -199,7 +201,7 @@ def judge(
     held_labels = data.test_labels if data.test is not None else data.validation_labels
     held_lines: list[Line] = []
     held_own = None if held_out is None or not net.encoder.codes_unseen_rows else net_cpu.factorize(held_out)
-    if held_out is not None and coder is not None:
+    if held_out is not None:
         held_lines = _held_out_lines(
             net_cpu, held_out, held_own, {name: factors for name, (factors, _) in found.items()}, coder
         )
@@ -230,7 +232,7 @@ def judge(
         heldout_exact_codes_value=held.get("net, exact codes"),
         kkt_residual=own_line.kkt_residual,
         dead_components=own_line.dead_components,
-        recovery=None if truth is None else float(matched_cosines(own.W, truth).mean()),
+        recovery=_recovery(net, data.dataset),
         seconds=seconds,
         head=None if net.head is None else part_name(net.head),
         training_accuracy=_accuracy(net_cpu, own, data.training_labels),
@@ -238,6 +240,14 @@ def judge(
         peak_memory=memory,
     )
     return Verdict(lines + held_lines, summary)
+
+
+def _recovery(net: NonNegativeAutoencoder, dataset: Dataset) -> float | None:
+    if dataset.motifs is not None:
+        decoder = net.decoder
+        motifs = decoder.motifs if isinstance(decoder, Convolutive) else decoder.W[:, None]
+        return float(motif_cosines(motifs.detach(), dataset.motifs).mean())
+    return None if dataset.truth is None else float(matched_cosines(net.decoder.W.detach(), dataset.truth).mean())
 
 
 def _accuracy(net: NonNegativeAutoencoder, factors: Factorization | None, labels: Labels | None) -> float | None:
@@ -251,13 +261,16 @@ def _held_out_lines(
     rivals: dict[str, Factorization],
     coder: "_Coder",
 ) -> list[Line]:
-    candidates = {name: coder(X, factors.W) for name, factors in rivals.items()}
-    best = min(float(net.criterion.total(X, factors)) for factors in candidates.values())
+    """Where rows are coupled there are own codes alone, and nothing of rivals that couple rows as well."""
+    candidates = {name: coder(X, factors.W) for name, factors in rivals.items() if factors.copies == 1}
     own: dict[str, Factorization] = {}
     if proposed is not None:
         own["net, own codes"] = proposed
-        own["net, refined codes"] = coder.refined(X, proposed)
-    own["net, exact codes"] = coder(X, net.decoder.W.detach())
+    if not net.decoder.couples_rows:
+        if proposed is not None:
+            own["net, refined codes"] = coder.refined(X, proposed)
+        own["net, exact codes"] = coder(X, net.decoder.W.detach())
+    best = min((float(net.criterion.total(X, factors)) for factors in (candidates or own).values()), default=0.0)
     return [
         _line("held out", who, X, factors, net.criterion, best, None, fitted=False)
         for who, factors in (own | candidates).items()
@@ -304,11 +317,11 @@ def _line(
     """fitted: whether W was fitted to these rows; if not, the KKT residual is that of the codes."""
     X, factors = X.to(torch.float64), factors.to(torch.float64)
     value, divergence, on_H = float(criterion.total(X, factors)), criterion.divergence, criterion.on_H
-    residual = (
-        kkt_residual(X, factors, divergence, on_H, criterion.on_W)
-        if fitted
-        else codes_residual(X, factors.H, factors.W, divergence, on_H)
-    )
+    residual = None
+    if factors.copies == 1 and fitted:
+        residual = kkt_residual(X, factors, divergence, on_H, criterion.on_W)
+    elif factors.copies == 1:
+        residual = codes_residual(X, factors.H, factors.W, divergence, on_H)
     return Line(
         rows,
         who,

@@ -10,7 +10,7 @@ PACKAGE = Path(nmf_nets.__file__).parent
 
 LAYERS = [
     ["refusal", "extras", "shapes", "part", "grid", "threads", "division"],
-    ["factorization", "matrix", "as_matrix", "sparse_product", "spectrum", "targets"],
+    ["factorization", "matrix", "as_matrix", "sparse_product", "spectrum", "targets", "lags"],
     [
         "divergences",
         "penalties",
@@ -97,7 +97,7 @@ def test_metrics_know_only_factors():
 
 def test_data_know_no_model():
     known = {other for path in SOURCES if room_of(path) == "data" for other in imports_of(path)}
-    assert known <= {"data", "matrix", "as_matrix", "loader", "preprocessing", "extras", "refusal", "shapes"}
+    assert known <= {"data", "matrix", "as_matrix", "loader", "preprocessing", "extras", "refusal", "shapes", "lags"}
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE.parent / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)

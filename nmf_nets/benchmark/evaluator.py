@@ -36,8 +36,7 @@ class Evaluator:
 
     def __init__(self, problem: Problem):
         self.criterion, self.X = problem.criterion, problem.X.to(torch.float64)
-        width = problem.width or problem.n_components
-        self.shapes = {"H": (problem.X.shape[0], width), "W": (width, problem.X.shape[1])}
+        self.widths = {problem.n_components, problem.width or problem.n_components}
 
     def __call__(self, factors: Factorization) -> Measurement:
         factors = self._checked(factors)
@@ -57,9 +56,10 @@ class Evaluator:
 
     def _checked(self, factors: Factorization) -> Factorization:
         factors = factors.detach().to(self.X.device, torch.float64)
-        for letter, M in (("H", factors.H), ("W", factors.W)):
-            if tuple(M.shape) != self.shapes[letter]:
-                raise NotAFactorization(f"{letter} has shape {tuple(M.shape)}, but {self.shapes[letter]} was asked for")
+        (n, m), width = self.X.shape, factors.W.shape[0] if factors.W.shape[0] in self.widths else min(self.widths)
+        for letter, M, shape in (("H", factors.H, (n, width)), ("W", factors.W, (width, m))):
+            if tuple(M.shape) != shape:
+                raise NotAFactorization(f"{letter} has shape {tuple(M.shape)}, but {shape} was asked for")
             if not bool(torch.isfinite(M).all()):
                 raise NotFinite(f"{letter} has entries that are not finite")
             if bool((M < 0).any()) and not (self.X.signed and letter == "W"):

@@ -36,8 +36,9 @@ class EpochProgress(ProgressBar):
             return
         measured = trainer.callback_metrics
         if "training/divergence" in measured:
-            loss, gap = float(measured["training/divergence"]), float(measured["training/code_gap"])
-            self._bar.update(self._task, loss=f"{loss:.6g}", gap=f"{gap:.2%}")
+            gap = measured.get("training/code_gap")
+            shown = "—" if gap is None else f"{float(gap):.2%}"
+            self._bar.update(self._task, loss=f"{float(measured['training/divergence']):.6g}", gap=shown)
         self._bar.update(self._task, completed=trainer.current_epoch + 1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -24,7 +24,8 @@ class GapMonitor(Monitor):
 
     Logs training/… and validation/divergence, refined_codes, exact_codes, relative_error and code_gap =
     divergence / exact_codes − 1, and kkt_residual, dead_components, sparseness (Hoyer, mean over components) and
-    seconds of training. Penalties count as part of the divergence. Where rows are coupled there are no exact codes.
+    seconds of training. Penalties count as part of the divergence. Where rows are coupled there are no exact codes,
+    and no residual where components have copies.
     """
 
     def __init__(self, update: Update, growth: float = 1.25):
@@ -37,7 +38,8 @@ class GapMonitor(Monitor):
         own = net.own_factors(X)
         measured = self._gap("training", X, own, net)
         criterion = net.criterion
-        measured["kkt_residual"] = kkt_residual(X, own, criterion.divergence, criterion.on_H, criterion.on_W)
+        if own.copies == 1:
+            measured["kkt_residual"] = kkt_residual(X, own, criterion.divergence, criterion.on_H, criterion.on_W)
         measured["dead_components"] = dead_components(own)
         measured["sparseness"] = float(hoyer_sparseness(own.W).mean())
         if data.validation is not None and net.encoder.codes_unseen_rows:

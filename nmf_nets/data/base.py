@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
+from torch import Tensor
 
 from nmf_nets.loader import ResidentLoader
 from nmf_nets.matrix import Matrix
@@ -26,15 +27,18 @@ class Dataset:
     """The components that the data were made from, where they are known."""
     labels: np.ndarray | None = None
     """A class for every sample, where they have one."""
+    motifs: Tensor | None = None
+    """(motifs, lags, features): what was played in a sequence, where it is known."""
 
 
 class MatrixDataModule(LightningDataModule, ABC):
-    """Rows of one matrix, split at random into training, validation and test.
+    """Rows of one matrix, split, at random unless they are contiguous, into training, validation and test.
 
     validation, test: parts of the rows, rounded down; a part without rows is None.
     batch_size: None for one batch of all training rows.
     dtype: float32 or float64.
     preprocessing: fitted to the training rows and then done to all.
+    contiguous: for sequences; training rows come first, then validation, then test rows, each as they follow.
     Labels are the places of a sample's class among the sorted classes of all samples.
     """
 
@@ -54,6 +58,7 @@ class MatrixDataModule(LightningDataModule, ABC):
         dtype: str = "float32",
         seed: int = 0,
         preprocessing: Preprocessing | None = None,
+        contiguous: bool = False,
     ):
         super().__init__()
         if not (validation >= 0 and test >= 0 and validation + test < 1):
@@ -67,7 +72,7 @@ class MatrixDataModule(LightningDataModule, ABC):
             raise Refusal(f"data.dtype is {dtype!r}, but must be float32 or float64.")
         self.fractions = (validation, test)
         self.batch_size, self.seed, self.dtype = batch_size, seed, getattr(torch, dtype)
-        self.preprocessing = preprocessing
+        self.preprocessing, self.contiguous = preprocessing, contiguous
         self._dataset: Dataset | None = None
 
     @abstractmethod
@@ -81,7 +86,7 @@ class MatrixDataModule(LightningDataModule, ABC):
         X = self._dataset.X
         n = X.shape[0]
         held_out = [int(n * fraction) for fraction in self.fractions]
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))
+        order = torch.arange(n) if self.contiguous else _shuffled(n, self.seed)
         parts = [part.sort().values for part in order.split([n - sum(held_out), *held_out])]
         self.training_rows = parts[0]
         training = X.rows(parts[0])
@@ -114,3 +119,7 @@ class MatrixDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> ResidentLoader:
         device = self.trainer.strategy.root_device if self.trainer is not None else self.training.device
         return ResidentLoader(self.training.to(device), self.batch_size, self.seed, self.training_labels)
+
+
+def _shuffled(n: int, seed: int) -> Rows:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))

@@ -32,7 +32,7 @@ class Convolutional(Encoder):
         divergence: Divergence,
         steps: int = 100,
         progress: float = 1e-4,
-        warm: int = 1,
+        warm: int = 3,
     ):
         super().__init__()
         self.divergence, self.steps, self.progress, self.warm = divergence, steps, progress, warm

@@ -31,3 +31,21 @@ def matched_cosines(W: Components, W_true: Float[Tensor, "true_components featur
     matched = torch.zeros(len(W_true), dtype=torch.float64)
     matched[rows] = cosines
     return matched
+
+
+def motif_cosines(
+    motifs: Float[Tensor, "components lags features"], true: Float[Tensor, "true_components true_lags features"]
+) -> Tensor:
+    """As `matched_cosines` of motifs, each pair at the common shift in time at which it agrees best.
+
+    What a shift pushes out of the shorter one counts as missing. A sequence plays a later motif earlier, to the same X.
+    """
+    found, wanted = (M / torch.linalg.vector_norm(M, dim=(1, 2), keepdim=True).clamp(min=TINY) for M in (motifs.double().cpu(), true.double().cpu()))
+    beside = wanted.shape[1] - 1
+    padded = torch.nn.functional.pad(found, (0, 0, beside, beside))
+    shifted = padded.unfold(1, wanted.shape[1], 1)  # (components, shifts, features, true_lags)
+    cosines = torch.einsum("klm,jsml->skj", wanted, shifted).amax(0)
+    rows, columns = linear_sum_assignment(cosines.numpy(), maximize=True)
+    matched = torch.zeros(len(true), dtype=torch.float64)
+    matched[rows] = cosines[rows, columns]
+    return matched

@@ -13,6 +13,7 @@ from nmf_nets.loader import ResidentLoader
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.optimizers.base import MakeOptimizer
 from nmf_nets.part import with_data
+from nmf_nets.refusal import Refusal
 
 
 class Net(Method):
@@ -37,7 +38,13 @@ class Net(Method):
     def refuse(self, problem: Problem, start: Factorization | None) -> None:
         n, m = problem.X.shape
         few = problem.X.span(0, 1).values
-        self._build(Factorization(few.new_ones(n, 1), few.new_ones(1, m)), problem).configure_optimizers()
+        net = self._build(Factorization(few.new_ones(n, 1), few.new_ones(1, m)), problem)
+        net.configure_optimizers()
+        if problem.width is None and net.decoder.copies > 1:
+            raise Refusal(
+                f"{type(net.decoder).__name__} has {net.decoder.copies} rows of W for each component, which is another "
+                "model than that of this comparison; train.py compares it with rivals of its own."
+            )
 
     def run(self, problem: Problem, start: Factorization | None, observe: Observer) -> Coder | None:
         X = problem.X
