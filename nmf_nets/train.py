@@ -109,7 +109,7 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
         penalties_H=[with_data(part(node), X)() for node in config.penalties_H.values()],
         penalties_W=[with_data(part(node), X.T)() for node in config.penalties_W.values()],
     )
-    if net.decoder.couples_rows and not data.contiguous and len(data.training_rows) < len(data.dataset.X.row_lengths):
+    if net.decoder.couples_rows and not data.contiguous and len(data.training_rows) < data.dataset.X.shape[0]:
         raise Refusal(
             f"{type(net.decoder).__name__} couples rows, but rows are held out at random; use data.contiguous=true, which "
             "holds out the last ones."

@@ -85,9 +85,8 @@ class MatrixDataModule(LightningDataModule, ABC):
         self._dataset = self.load()
         X = self._dataset.X
         n = X.shape[0]
-        held_out = [int(n * fraction) for fraction in self.fractions]
         order = torch.arange(n) if self.contiguous else _shuffled(n, self.seed)
-        parts = [part.sort().values for part in order.split([n - sum(held_out), *held_out])]
+        parts = [part.sort().values for part in order.split(self.sizes(n))]
         self.training_rows = parts[0]
         training = X.rows(parts[0])
         prepared = self.preprocessing.fit(training) if self.preprocessing is not None else lambda rows: rows
@@ -99,6 +98,11 @@ class MatrixDataModule(LightningDataModule, ABC):
         self.training_labels, self.validation_labels, self.test_labels = (
             None if places is None else torch.from_numpy(places)[p] for p in parts
         )
+
+    def sizes(self, n: int) -> list[int]:
+        """How many of n rows are for training, validation and test."""
+        held_out = [int(n * fraction) for fraction in self.fractions]
+        return [n - sum(held_out), *held_out]
 
     @property
     def dataset(self) -> Dataset:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from nmf_nets.as_matrix import as_matrix
@@ -14,13 +15,13 @@ class Motifs(MatrixDataModule):
     """X = [Σ_τ S_τ H W_τ ∘ (1 + noise · ε)]₊, ε standard normal: `n_components` motifs of `lags` rows, each begun in any
     row with the chance `density`, as loud as U(½, 1) says.
 
-    The entries of motifs are exponential, a part `sparsity` of them zero. Every motif is played at least once. Parts
-    are contiguous unless told otherwise.
+    The entries of motifs are exponential, a part `sparsity` of them zero. Parts are contiguous
+    unless told otherwise, and no motif is cut off where one ends.
     """
 
     def __init__(
         self,
-        n_samples: int = 500,
+        n_samples: int = 1500,
         n_features: int = 40,
         n_components: int = 3,
         lags: int = 10,
@@ -50,7 +51,9 @@ class Motifs(MatrixDataModule):
 
         motifs = -uniform(r, self.lags, m).log() * (uniform(r, self.lags, m) >= self.sparsity)
         chance = uniform(n, r)
-        begun = (chance <= self.density) | (chance == chance.min(0).values)
+        begun = chance <= self.density
+        for end in np.cumsum(self.sizes(n)):
+            begun[max(0, end - self.lags + 1) : end] = False
         H = (0.5 + 0.5 * uniform(n, r)) * begun
         clean = delayed(H, self.lags) @ motifs.transpose(0, 1).reshape(-1, m)
         noise = torch.randn(n, m, generator=generator, dtype=torch.float64)

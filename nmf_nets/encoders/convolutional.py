@@ -36,11 +36,16 @@ class Convolutional(Encoder):
     ):
         super().__init__()
         self.divergence, self.steps, self.progress, self.warm = divergence, steps, progress, warm
-        self.lags = len(start.W) // start.H.shape[1]
+        self.lags, self.width = len(start.W) // start.H.shape[1], len(start.W)
         self.kept = start.H.clone() if warm else None
 
     @torch.no_grad()
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
+        if len(W) != self.width:
+            raise Refusal(
+                f"encoder=convolutional started with {self.width} rows of W, but is given {len(W)}; give it what "
+                "decoder.start_of_encoder makes of the start."
+            )
         half_step = CoupledSteps(self.divergence, X, W, self.lags, terms)
         if not self.training or self.kept is None or rows is None:
             return half_step.codes(None, self.steps, self.progress)
@@ -59,6 +64,6 @@ class Convolutional(Encoder):
     def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
         if divergence.beta != self.divergence.beta:
             raise Refusal(
-                f"encoder=convolutional codes for β = {self.divergence.beta:g}, but the net has β = "
-                f"{divergence.beta:g}; give both the same divergence."
+                f"encoder=convolutional was made for β = {self.divergence.beta:g}, but the divergence has β = "
+                f"{divergence.beta:g}; make both from the same divergence."
             )
