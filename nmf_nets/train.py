@@ -111,8 +111,8 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
     )
     if net.decoder.couples_rows and not data.contiguous and len(data.training_rows) < data.dataset.X.shape[0]:
         raise Refusal(
-            f"{type(net.decoder).__name__} couples rows, but rows are held out at random; use data.contiguous=true, which "
-            "holds out the last ones."
+            f"{type(net.decoder).__name__} couples rows, but rows are held out at random; use data.contiguous=true, "
+            "which holds out the last ones."
         )
     rivals = {name.replace("_", " "): part(node) for name, node in config.rivals.items()}
     callbacks = {"stopwatch": Stopwatch(), **{name: part(node) for name, node in config.callbacks.items()}}

@@ -79,6 +79,12 @@ LAWS = {
         "test_multiplicative_steps_of_a_linear_encoder_never_raise_the_divergence",
         "test_projective_steps_that_would_raise_the_divergence_are_shortened",
     ],
+    "convolutive NMF is NMFD, and with one lag plain NMF": [
+        "test_multiplicative_steps_on_a_table_never_raise_the_divergence",
+        "test_one_warm_half_step_is_the_multiplicative_step_of_a_table",
+        "test_one_lag_is_plain_nmf_to_the_bit",
+        "test_torchnmf_steps_the_same_way_where_its_reconstruction_is_the_same",
+    ],
     "a start of equal components is refused, dead components are counted": [
         "test_a_net_refuses_a_start_of_equal_components",
         "test_what_cannot_be_used_gets_a_sentence",

@@ -221,3 +221,31 @@ def test_the_reported_relative_error_has_a_floor_under_it(train):
     assert summary_of(ran)["relative_error"] >= floor
     assert Factorization(factors["H"], factors["W"]).n_components == 4
     assert Frobenius().beta == 2
+
+
+def test_motifs_are_found_and_shown_beside_the_classical_algorithm_and_plain_nmf(train):
+    ran = train("experiment=convolutive", "trainer.max_epochs=100", "data.n_samples=400", "decoder.lags=12", "seed=1")
+    assert ran.code == 0, ran.err
+    summary = summary_of(ran)
+    lines = [line.split() for line in ran.out.splitlines() if "training" in line or "held out" in line]
+    names = [" ".join(line) for line in lines]
+    assert sum("net, own codes" in name for name in names) == 2
+    assert sum("NMFD" in name for name in names) == 1
+    assert sum("ScalarNewton" in name for name in names) == 2
+    assert summary["dead_components"] == 0
+    assert summary["kkt_residual"] is summary["exact_codes_value"] is None
+    assert summary["divergence_value"] < 0.3 * summary["sklearn_value"]
+    assert summary["heldout_value"] is not None
+    assert 0.5 < summary["recovery"] <= 1
+    factors = load_file(ran.directory / "run" / "factors.safetensors")
+    assert factors["H"].shape == (320, 36)
+    assert torch.equal(factors["H"][1:, 3:6], factors["H"][:-1, :3])
+    assert factors["W"].shape == (36, 40)
+    for name in ("components.png", "curves.png"):
+        assert (ran.directory / "run" / name).stat().st_size > 0
+
+
+def test_sequences_are_not_torn_apart(train):
+    ran = train("experiment=convolutive", "data.contiguous=false")
+    assert ran.code == 2
+    assert "Convolutive couples rows, but rows are held out at random; use data.contiguous=true" in ran.err

@@ -18,8 +18,8 @@ class Problem:
     """What every method is given, the same object for all: lower D(X | H W) + R_H(H) + R_W(Wᵀ) with so many components.
 
     seed: for what a method draws itself.
-    width: how many columns H may have, where the codes of n_components are spread over more of them (Decoder.spread); so
-    many, or n_components.
+    width: how many columns H may have, where the codes of n_components are spread over more of them (Decoder.spread);
+    so many, or n_components.
     """
 
     X: Matrix

@@ -12,11 +12,10 @@ from nmf_nets.refusal import Refusal
 
 
 class Motifs(MatrixDataModule):
-    """X = [Σ_τ S_τ H W_τ ∘ (1 + noise · ε)]₊, ε standard normal: `n_components` motifs of `lags` rows, each begun in any
-    row with the chance `density`, as loud as U(½, 1) says.
+    """X = [Σ_τ S_τ H W_τ ∘ (1 + noise · ε)]₊, ε standard normal: `n_components` motifs of `lags` rows.
 
-    The entries of motifs are exponential, a part `sparsity` of them zero. Parts are contiguous
-    unless told otherwise, and no motif is cut off where one ends.
+    Each begins in any row with the chance `density`, as loud as U(½, 1) says. Its entries are exponential, a part
+    `sparsity` of them zero. Parts are contiguous unless told otherwise, and no motif is cut off where one ends.
     """
 
     def __init__(
@@ -34,8 +33,8 @@ class Motifs(MatrixDataModule):
         super().__init__(contiguous=contiguous, **rows)
         if not (min(n_samples, n_features, n_components, lags) >= 1 and 0 < density <= 1 and 0 <= sparsity < 1):
             raise Refusal(
-                "data=motifs needs n_samples, n_features, n_components, lags ≥ 1, 0 < density ≤ 1 and 0 ≤ sparsity < 1, "
-                f"but they are {n_samples}, {n_features}, {n_components}, {lags}, {density} and {sparsity}."
+                "data=motifs needs n_samples, n_features, n_components, lags ≥ 1, 0 < density ≤ 1 and 0 ≤ sparsity < 1"
+                f", but they are {n_samples}, {n_features}, {n_components}, {lags}, {density} and {sparsity}."
             )
         if not noise >= 0:
             raise Refusal(f"data.noise is {noise}, but must be 0 or more.")

@@ -19,8 +19,8 @@ class Convolutional(Encoder):
     The rows of X are one sequence, in its order: what stands before it is taken for silence, and so is what follows.
     A sequence that is shifted has codes that are shifted, but for what its borders cut off.
     progress: ends when the codes move by less than so much of their first move.
-    warm: in training, codes go on from those that are kept, by so many half-steps; 1 with optimizer=multiplicative is the
-    classical algorithm, and 0 keeps none. Codes are detached (Danskin), as those of encoder=unrolled.
+    warm: in training, codes go on from those that are kept, by so many half-steps; with 1 and optimizer=multiplicative
+    that is the classical algorithm, and 0 keeps none. Codes are detached (Danskin), as those of encoder=unrolled.
     The lags are those of the start, which has so many times as many components as codes (Decoder.start_of_encoder).
     """
 

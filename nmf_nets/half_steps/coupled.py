@@ -20,9 +20,9 @@ class CoupledSteps(HalfStep):
     """min_{H ≥ 0} D(X | [S_0 H, S_1 H, …] W) + R([S_0 H, S_1 H, …]), for any divergence, weights and penalties.
 
     A step is multiplicative, H ← G ∘ (Σ_τ S_−τ N_τ / Σ_τ S_−τ P_τ)^γ, from G = H ∘ (H / H_before)^b: momentum in the
-    logarithm, b = t / (t + 3) as with Nesterov, and t from 0 again when a step turns back. The first step is the classical
-    one, and never raises D; later ones may, on the way to it: 30 come as near to the least D as some 200 without momentum.
-    (derived, measured)
+    logarithm, b = t / (t + 3) as with Nesterov, and t from 0 again when a step turns back. The first step is the
+    classical one, which never raises D; later ones may (heuristic), but thirty of them come as near to the least D as
+    some two hundred without momentum.
     progress: of the codes as a whole.
     """
 

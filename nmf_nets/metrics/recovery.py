@@ -40,7 +40,10 @@ def motif_cosines(
 
     What a shift pushes out of the shorter one counts as missing. A sequence plays a later motif earlier, to the same X.
     """
-    found, wanted = (M / torch.linalg.vector_norm(M, dim=(1, 2), keepdim=True).clamp(min=TINY) for M in (motifs.double().cpu(), true.double().cpu()))
+    found, wanted = (
+        M / torch.linalg.vector_norm(M, dim=(1, 2), keepdim=True).clamp(min=TINY)
+        for M in (motifs.double().cpu(), true.double().cpu())
+    )
     beside = wanted.shape[1] - 1
     padded = torch.nn.functional.pad(found, (0, 0, beside, beside))
     shifted = padded.unfold(1, wanted.shape[1], 1)  # (components, shifts, features, true_lags)

@@ -8,7 +8,7 @@ from nmf_nets.shapes import Codes, Data
 
 
 def draw_motifs(motifs: Tensor) -> Figure:
-    """One panel for each of (n_components, lags, n_features): time to the right, features upwards, each on its own scale.
+    """One panel for each of (n_components, lags, n_features), on its own scale: time to the right, features upwards.
 
     At most 64 are drawn.
     """

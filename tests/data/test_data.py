@@ -10,12 +10,17 @@ import scipy.sparse
 import torch
 from sklearn.feature_extraction.text import TfidfTransformer
 
+from nmf_nets.criterion import PLAIN
 from nmf_nets.data.digits import Digits
 from nmf_nets.data.matrix import MatrixFile
+from nmf_nets.data.motifs import Motifs
 from nmf_nets.data.reuters import Reuters
 from nmf_nets.data.separable import Separable
 from nmf_nets.data.synthetic import Synthetic
+from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.extras import Missing
+from nmf_nets.half_steps.coupled import CoupledSteps
+from nmf_nets.lags import delayed
 from nmf_nets.metrics.svd_excess import svd_error
 from nmf_nets.preprocessing.divided import Divided
 from nmf_nets.preprocessing.tf_idf import TfIdf
@@ -284,3 +289,35 @@ def test_data_without_labels_say_so_when_they_are_asked_for():
     assert next(iter(data.train_dataloader())).labels is None
     with pytest.raises(Refusal, match="these data have no labels"):
         _ = data.n_classes
+
+
+def test_contiguous_parts_are_the_first_rows_and_the_last():
+    data = Digits(validation=0.1, test=0.2, contiguous=True)
+    data.setup()
+    n = 1797
+    assert data.training_rows.tolist() == list(range(n - n // 10 - n // 5))
+    parts = [part.dense() for part in (data.training, data.validation, data.test)]
+    assert torch.equal(torch.cat(parts), data.dataset.X.dense())
+
+
+def test_sequences_are_made_of_their_motifs_and_none_is_cut_off():
+    data = Motifs(n_samples=300, n_features=20, lags=6, noise=0.0, dtype="float64")
+    data.setup()
+    motifs = data.dataset.motifs
+    assert motifs.shape == (3, 6, 20)
+    assert (motifs == 0).double().mean() == pytest.approx(0.7, abs=0.05)
+    W = motifs.transpose(0, 1).reshape(18, 20)
+    for part in (data.training, data.validation, data.test):
+        X = part.dense()
+        steps = CoupledSteps(Frobenius(), part, W, 6, PLAIN)
+        X_hat = delayed(steps.codes(None, 300), 6) @ W
+        assert (X - X_hat).norm() < 1e-3 * X.norm()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"lags": 0}, "lags ≥ 1"), ({"density": 0.0}, "0 < density"), ({"noise": -1.0}, "noise is -1.0")],
+)
+def test_impossible_motifs_are_refused(options, said):
+    with pytest.raises(Refusal, match=said):
+        Motifs(**options)

@@ -102,7 +102,7 @@ def test_gathering_is_the_adjoint_of_delaying():
 
 def test_the_reconstruction_is_that_of_conv_transpose1d():
     X = as_matrix(data())
-    encoder, decoder = model(X, 4, 1)
+    _, decoder = model(X, 4, 1)
     H = uniform(30, 3)
     expected = torch.nn.functional.conv_transpose1d(H.T[None], decoder.motifs.transpose(1, 2))[0, :, :30].T
     assert gap(decoder(H), expected) < 1e-14
@@ -162,7 +162,11 @@ def test_rescaled_components_leave_the_reconstruction(lags, shifts):
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"lags": 0}, "lags is 0"), ({"lags": 31}, "from 1 to 30, the rows"), ({"shifts": 13}, "from 1 to 12, the features")],
+    [
+        ({"lags": 0}, "lags is 0"),
+        ({"lags": 31}, "from 1 to 30, the rows"),
+        ({"shifts": 13}, "from 1 to 12, the features"),
+    ],
 )
 def test_impossible_lags_and_shifts_are_refused(options, said):
     with pytest.raises(Refusal, match=said):
@@ -400,7 +404,9 @@ def test_mini_batches_are_refused():
     X = as_matrix(data())
     net = net_of(X, 3, 1, 2.0)
     batch = next(iter(ResidentLoader(X, 10)))
-    with pytest.raises(Refusal, match=r"Convolutive couples rows, but the batch has 10 of 30; use data.batch_size=null"):
+    with pytest.raises(
+        Refusal, match=r"Convolutive couples rows, but the batch has 10 of 30; use data.batch_size=null"
+    ):
         net.objective(batch)
 
 
@@ -424,8 +430,8 @@ def test_block_steps_heads_and_another_divergence_are_refused():
     encoder, decoder = model(X, 3, 1, "convolutional")
     with pytest.raises(Refusal, match="Convolutive makes it of other weights"):
         NonNegativeAutoencoder(encoder, decoder, Frobenius(), partial(Block, update=HALS())).configure_optimizers()
+    head = Classifier(random(X, 3, torch.Generator().manual_seed(0)), 2)
     with pytest.raises(Refusal, match="couples rows"):
-        head = Classifier(random(X, 3, torch.Generator().manual_seed(0)), 2)
         NonNegativeAutoencoder(encoder, decoder, Frobenius(), Multiplicative, head)
     with pytest.raises(Refusal, match="was made for β = 2, but the divergence has β = 1"):
         NonNegativeAutoencoder(encoder, decoder, KullbackLeibler(), Multiplicative)

@@ -12,7 +12,7 @@ from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.factorization import Factorization
 from nmf_nets.metrics.dead_components import component_shares, dead_components
 from nmf_nets.metrics.kkt_residual import kkt_residual
-from nmf_nets.metrics.recovery import matched_cosines
+from nmf_nets.metrics.recovery import matched_cosines, motif_cosines
 from nmf_nets.metrics.relative_error import relative_error
 from nmf_nets.metrics.sparseness import hoyer_sparseness
 from nmf_nets.metrics.svd_excess import svd_error, svd_excess
@@ -292,3 +292,18 @@ def test_the_matching_is_the_best_of_all():
     cosines = torch.nn.functional.cosine_similarity(W_true[:, None], W[None], dim=2).numpy()
     best = max(permutations(range(4)), key=lambda order: sum(cosines[k, order[k]] for k in range(4)))
     np.testing.assert_allclose(matched_cosines(W, W_true).numpy(), [cosines[k, best[k]] for k in range(4)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("shift", [-2, 0, 3])
+def test_a_motif_that_is_played_earlier_or_later_is_the_same(shift):
+    true = torch.from_numpy(np.random.default_rng(4).random((3, 5, 7)))
+    found = torch.zeros(4, 11, 7, dtype=torch.float64)
+    found[[2, 0, 3], 3 + shift : 8 + shift] = 1e-8 * true
+    torch.testing.assert_close(motif_cosines(found, true), torch.ones(3).double())
+    cut = motif_cosines(found[:, 3 + max(shift, 0) : 8 + min(shift, 0)], true)
+    assert (cut < 1 - 1e-3).all() if shift else (cut > 1 - 1e-12).all()
+
+
+def test_motifs_of_one_row_are_components():
+    W, W_true = components(4), components(7)[:3]
+    torch.testing.assert_close(motif_cosines(W[:, None], W_true[:, None]), matched_cosines(W, W_true))

@@ -5,6 +5,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from nmf_nets.plots.components import MOST, draw_components
 from nmf_nets.plots.curves import draw_curves
+from nmf_nets.plots.motifs import draw_motifs, draw_sequence
 
 
 def pixels(figure):
@@ -62,3 +63,21 @@ def test_every_gap_has_a_label_of_its_own():
     loss = draw_curves(MEASURED, {"classical": 10.0, "scikit-learn": 11.0}).axes[0]
     label = loss.yaxis.get_major_formatter()
     assert [label(gap, 0) for gap in (1e-6, 1e-4, 0.01, 1.0)] == ["≤ 0.0001 %", "0.01 %", "1 %", "100 %"]
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 20), (1, 1, 1), (15, 2, 4), (MOST + 1, 2, 2)])
+def test_motifs_are_drawn_with_time_to_the_right(shape):
+    motifs = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    figure = draw_motifs(motifs)
+    drawn = [axes for axes in figure.axes if axes.get_title()]
+    assert len(drawn) == min(shape[0], MOST)
+    assert drawn[0].images[0].get_array().shape == (shape[2], shape[1])
+    assert (f"first {MOST} of {shape[0]}" in figure.get_suptitle()) == (shape[0] > MOST)
+
+
+def test_a_sequence_is_drawn_with_its_codes_and_motifs():
+    X, H, motifs = torch.rand(30, 6), torch.rand(30, 2), torch.rand(2, 4, 6)
+    H[:, 1] = 0
+    figure = draw_sequence(X, X, H, motifs, 0.5)
+    assert pixels(figure).std() > 1
+    assert [axes.get_title() for axes in figure.axes[3:]] == ["W 0", "W 1"]
