@@ -19,3 +19,12 @@ def gathered(P: Tensor, lags: int) -> Tensor:
     for lag, part in enumerate(others, 1):
         total[: max(0, n - lag)] += part[lag:]
     return total
+
+
+def moved(M: Tensor, by: Tensor, fill: Tensor) -> Tensor:
+    """Every M[k], rows first, so many rows later as by[k] says, with fill[k] where nothing is left."""
+    rows = torch.arange(M.shape[1], device=M.device) - by[:, None]
+    taken = M[torch.arange(len(M), device=M.device)[:, None], rows.clamp(0, M.shape[1] - 1)]
+    flat = [-1, *[1] * (M.dim() - 1)]
+    inside = (rows >= 0) & (rows < M.shape[1])
+    return torch.where(inside.reshape(*inside.shape, *flat[2:]), taken, fill.reshape(flat))

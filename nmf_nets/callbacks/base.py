@@ -10,6 +10,9 @@ from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.grid import GeometricGrid
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 
+LATE = 0.9
+"""Of the training, after which a component would not have the time to learn."""
+
 
 class Monitor(Callback, ABC):
     """Looks at the net before training, on a geometric grid of epochs, and at the end; once a step, also over a resume.
@@ -56,3 +59,13 @@ class Monitor(Callback, ABC):
             for logger in trainer.loggers:
                 logger.log_metrics(measured, step=trainer.global_step)
         return measured
+
+
+def late(trainer: Trainer) -> bool:
+    """Whether it is too late for a component to begin anew."""
+    epochs, steps = trainer.max_epochs, trainer.max_steps
+    return (
+        trainer.should_stop
+        or (epochs is not None and epochs >= 0 and trainer.current_epoch + 1 > LATE * epochs)
+        or (steps >= 0 and trainer.global_step > LATE * steps)
+    )

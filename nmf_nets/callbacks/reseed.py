@@ -8,6 +8,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from nmf_nets.callbacks.base import late
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.decoders.linear import Linear
 from nmf_nets.factorization import Factorization
@@ -22,9 +23,6 @@ log = logging.getLogger(__name__)
 
 LIFT = 1e-3
 """Of the mean, so that ratios can move what would be zero."""
-
-LATE = 0.9
-"""Of the training, after which a component would not have the time to learn."""
 
 
 class Reseed(Callback):
@@ -45,7 +43,7 @@ class Reseed(Callback):
         data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         assert isinstance(pl_module, NonNegativeAutoencoder)
         assert isinstance(data, MatrixDataModule)
-        if trainer.current_epoch + 1 not in self.grid or _late(trainer):
+        if trainer.current_epoch + 1 not in self.grid or late(trainer):
             return
         seeded = self.reseed(pl_module, trainer.optimizers[0], data.training.to(pl_module.device))
         if seeded and trainer.is_global_zero:
@@ -104,12 +102,3 @@ class Reseed(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.used = state_dict["used"]
-
-
-def _late(trainer: Trainer) -> bool:
-    epochs, steps = trainer.max_epochs, trainer.max_steps
-    return (
-        trainer.should_stop
-        or (epochs is not None and epochs >= 0 and trainer.current_epoch + 1 > LATE * epochs)
-        or (steps >= 0 and trainer.global_step > LATE * steps)
-    )

@@ -5,14 +5,18 @@ from torch import Tensor
 
 from nmf_nets.constraints.base import Constraint
 from nmf_nets.decoders.base import Decoder
+from nmf_nets.division import ratio
 from nmf_nets.factorization import Factorization
-from nmf_nets.lags import delayed
+from nmf_nets.lags import delayed, moved
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components
 from nmf_nets.weight import Weight
 
 PERTURBATION = 0.1
 """Of a motif that is the same at all lags, which with the codes of a start that are so, too, would remain the same."""
+
+LIFT = 0.1
+"""Of a motif's mean: what is put where it has no row to move there, so that ratios can move it."""
 
 
 class Convolutive(Decoder):
@@ -68,3 +72,15 @@ class Convolutive(Decoder):
 
     def rescale_(self, sizes: Tensor) -> None:
         self.weight.assign_(self.weight.value.detach() / sizes[: self._shape[0], None])
+
+    @torch.no_grad()
+    def recentre_(self) -> Tensor:
+        """Moves each motif until its centre of mass is in the middle of its lags; by how many rows, one a component.
+
+        What moves out at one end is lost, and the codes have to begin so many rows earlier.
+        """
+        W = self.motifs
+        mass, lag = W.sum(2), torch.arange(self.lags, dtype=W.dtype, device=W.device)
+        by = ((self.lags - 1) / 2 - ratio(mass @ lag, mass.sum(1))).round().long()
+        self.weight.assign_(moved(W, by, LIFT * W.mean((1, 2))).reshape(len(W), -1))
+        return by

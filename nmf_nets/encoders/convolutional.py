@@ -31,7 +31,7 @@ class Convolutional(Encoder):
         start: Factorization,
         divergence: Divergence,
         steps: int = 100,
-        progress: float = 1e-4,
+        progress: float = 1e-5,
         warm: int = 3,
     ):
         super().__init__()

@@ -44,7 +44,7 @@ def draw_sequence(X: Data, X_hat: Data, H: Codes, motifs: Tensor, power: float =
     axes = figure.add_subplot(grid[2, :], sharex=axes)
     codes = (H / H.amax(0).clamp(min=1e-300)).float().cpu().numpy()
     for k, h in enumerate(codes.T):
-        axes.fill_between(range(len(h)), k, k + 0.95 * h, linewidth=0)
+        axes.fill_between(range(len(h)), k + 1 - 0.95 * h, k + 1, linewidth=0)
     axes.set(ylim=(codes.shape[1], 0), xlim=(0, len(X) - 1))
     axes.set_ylabel("H: component", fontsize=8)
     axes.set_xlabel("row", fontsize=8)

@@ -14,12 +14,15 @@ from nmf_nets.callbacks.component_pictures import ComponentPictures
 from nmf_nets.callbacks.dead_component_monitor import DeadComponentMonitor
 from nmf_nets.callbacks.epoch_progress import EpochProgress
 from nmf_nets.callbacks.gap_monitor import GapMonitor
+from nmf_nets.callbacks.recentre import Recentre
 from nmf_nets.callbacks.reseed import Reseed
 from nmf_nets.callbacks.stopwatch import Stopwatch
 from nmf_nets.constraints.projected import Projected
 from nmf_nets.constraints.square import Square
 from nmf_nets.data.digits import Digits
+from nmf_nets.decoders.convolutive import Convolutive
 from nmf_nets.divergences.frobenius import Frobenius
+from nmf_nets.encoders.convolutional import Convolutional
 from nmf_nets.encoders.exact import Exact
 from nmf_nets.encoders.linear import Linear
 from nmf_nets.encoders.mlp import MLP
@@ -256,3 +259,34 @@ def test_the_bar_shows_loss_and_gap(data, capsys):
     assert "3/3" in shown
     assert "gap to exact codes" in shown
     assert "%" in shown
+
+
+@pytest.mark.parametrize("shifts", [1, 2])
+@pytest.mark.parametrize(
+    "encoder", [lambda start: Table(start, Projected()), lambda start: Convolutional(start, Frobenius())]
+)
+def test_motifs_move_to_the_middle_and_their_codes_the_other_way(encoder, shifts):
+    start = Factorization(torch.rand(30, 2), torch.rand(2, 6))
+    start.H[:8], start.H[-8:] = 0, 0
+    decoder = Convolutive(start, Projected(), 7, shifts)
+    motifs = torch.zeros(2, 7, 6)
+    motifs[0, :3], motifs[1, 4:] = torch.rand(3, 6), torch.rand(3, 6)
+    decoder.weight.assign_(motifs.reshape(2, -1))
+    net = FrobeniusNMF(encoder=encoder(decoder.start_of_encoder(start)), decoder=decoder, optimizer=Multiplicative)
+    X, rows = as_matrix(torch.rand(30, 6)), torch.arange(30)
+    net.eval()
+    before = decoder(start.H.repeat(1, shifts)).detach()
+    Recentre().recentre(net, X)
+    H = net.encoder.codes.value if net.encoder.kept is None else net.encoder.kept
+    assert (decoder.motifs.sum(2)[:, 2:5] > 2 * decoder.motifs.sum(2)[:, :1]).all()
+    lifted = decoder.motifs < 0.1 * motifs.mean((1, 2))[:, None, None] * (1 + 1e-5)
+    decoder.weight.assign_(torch.where(lifted, 0, decoder.motifs.detach()).reshape(2, -1))
+    assert torch.allclose(decoder(H.detach() * shifts)[:28], before[:28], atol=0.02 * float(before.max()))
+    assert (H >= 0).all()
+    assert len(rows) == len(H)
+
+
+def test_only_motifs_are_recentred(data):
+    net, _, _ = fit(data, [Recentre()], epochs=3)
+    same, _, _ = fit(data, [], epochs=3)
+    assert torch.equal(net.decoder.W, same.decoder.W)
