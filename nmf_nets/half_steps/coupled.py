@@ -21,8 +21,8 @@ class CoupledSteps(HalfStep):
 
     A step is multiplicative, H ← G ∘ (Σ_τ S_−τ N_τ / Σ_τ S_−τ P_τ)^γ, from G = H ∘ (H / H_before)^b: momentum in the
     logarithm, b = t / (t + 3) as with Nesterov, and t from 0 again when a step turns back. The first step is the
-    classical one, which never raises D; later ones may (heuristic), but thirty of them come as near to the least D as
-    some two hundred without momentum.
+    classical one, which never raises D; later ones may (heuristic), but thirty of them come as near to the least D as a
+    hundred or more without momentum.
     progress: of the codes as a whole.
     """
 
