@@ -55,10 +55,11 @@ class RunDirectory:
         write(self.summary, json.dumps(summary, indent=2).encode())
 
     def save_factors(self, factors: Factorization, rows: torch.Tensor, **about: str) -> None:
-        """H and W as tensors, with the rows of the data that H belongs to."""
+        """H and W as tensors, with the rows of the data that H belongs to, and how many copies components have."""
         tensors = {"H": factors.H, "W": factors.W, "rows": rows}
         tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        write(self.factors, save(tensors, {"schema": SCHEMA, "n_components": str(factors.n_components), **about}))
+        counts = {"n_components": str(factors.n_components // factors.copies), "copies": str(factors.copies)}
+        write(self.factors, save(tensors, {"schema": SCHEMA, **counts, **about}))
 
     def measurements(self) -> list[dict[str, Any]]:
         """The whole lines of metrics.jsonl; a last line that was cut off is left out."""

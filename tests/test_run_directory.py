@@ -25,7 +25,7 @@ def test_factors_keep_their_bits_and_say_what_they_are(tmp_path):
     with safe_open(run.factors, "pt") as file:
         assert torch.equal(file.get_tensor("W"), factors.W)
         assert torch.equal(file.get_tensor("H"), factors.H)
-        assert file.metadata() == {"schema": "1", "n_components": "2", "divergence": "frobenius"}
+        assert file.metadata() == {"schema": "1", "n_components": "2", "copies": "1", "divergence": "frobenius"}
 
 
 def test_measurements_are_appended_and_forgotten_from_a_step_on(tmp_path):

@@ -8,7 +8,7 @@ from nmf_nets.decoders.base import Decoder
 from nmf_nets.division import ratio
 from nmf_nets.factorization import Factorization
 from nmf_nets.lags import delayed, moved
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.shapes import Codes, Components
 from nmf_nets.weight import Weight
 
@@ -39,10 +39,10 @@ class Convolutive(Decoder):
     def __init__(self, start: Factorization, constraint: Constraint, lags: int = 8, shifts: int = 1, seed: int = 0):
         super().__init__()
         (n, r), m = start.H.shape, start.W.shape[1]
-        for name, value, most in (("lags", lags, n), ("shifts", shifts, m)):
-            if not (isinstance(value, int) and 1 <= value <= most):
-                what = "rows to train on" if name == "lags" else "features"
-                raise Refusal(f"decoder.{name} is {value!r}, but must be an integer from 1 to {most}, the {what}.")
+        for name, value, most, what in (("lags", lags, n, "rows to train on"), ("shifts", shifts, m, "features")):
+            refuse_count(f"decoder.{name}", value)
+            if value > most:
+                raise Refusal(f"decoder.{name} is {value}, but there are no more than {most} {what}.")
         self.lags, self.shifts, self.copies, self._shape = lags, shifts, lags * shifts, (r, lags, m)
         drawn = torch.rand(self._shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(start.W)
         motifs = start.W[:, None] * (1 + PERTURBATION * (2 * drawn - 1) * (lags > 1)) / lags

@@ -9,7 +9,7 @@ from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
 from nmf_nets.half_steps.coupled import CoupledSteps
 from nmf_nets.matrix import Matrix
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.shapes import Codes, Components, Rows
 
 
@@ -35,6 +35,9 @@ class Convolutional(Encoder):
         warm: int = 3,
     ):
         super().__init__()
+        refuse_count("encoder.steps", steps)
+        if warm != 0:
+            refuse_count("encoder.warm, unless it is 0,", warm)
         self.divergence, self.steps, self.progress, self.warm = divergence, steps, progress, warm
         self.lags, self.width = len(start.W) // start.H.shape[1], len(start.W)
         self.kept = start.H.clone() if warm else None

@@ -163,9 +163,9 @@ def test_rescaled_components_leave_the_reconstruction(lags, shifts):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"lags": 0}, "lags is 0"),
-        ({"lags": 31}, "from 1 to 30, the rows"),
-        ({"shifts": 13}, "from 1 to 12, the features"),
+        ({"lags": 0}, "lags must be an integer of at least 1, but is 0"),
+        ({"lags": 31}, "no more than 30 rows"),
+        ({"shifts": 13}, "no more than 12 features"),
     ],
 )
 def test_impossible_lags_and_shifts_are_refused(options, said):
@@ -444,3 +444,12 @@ def test_a_start_that_the_decoder_has_not_seen_is_refused_by_its_encoder():
     divergence: Divergence = Frobenius()
     with pytest.raises(Refusal, match="start_of_encoder"):
         Convolutional(start, divergence)(X, decoder.W)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"steps": 0}, "steps must be"), ({"warm": -1}, "warm, unless it is 0, must")]
+)
+def test_impossible_numbers_of_half_steps_are_refused(options, said):
+    start = random(as_matrix(data()), 3, torch.Generator().manual_seed(0))
+    with pytest.raises(Refusal, match=said):
+        Convolutional(start, Frobenius(), **options)
