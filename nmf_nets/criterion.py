@@ -60,6 +60,10 @@ class Terms:
             return self
         return replace(self, penalties=tuple(penalty.times(part) for penalty in self.penalties))
 
+    def beside(self, others: "Terms") -> "Terms":
+        """With the penalties of others too."""
+        return replace(self, penalties=self.penalties + others.penalties) if others.penalties else self
+
     def value(self, M: Codes) -> Scalar | float:
         return sum(penalty.value(M) for penalty in self.penalties)
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from nmf_nets.division import ratio
+from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Data
 
 
@@ -40,3 +41,9 @@ class Factorization:
         h, w = torch.linalg.vector_norm(self.H, dim=0), torch.linalg.vector_norm(self.W, dim=1)
         size = (h * w).sqrt()
         return replace(self, H=self.H * ratio(size, h), W=self.W * ratio(size, w)[:, None])
+
+
+def refuse_equal_components(start: Factorization) -> None:
+    """Raises Refusal where no step could tell one component from another."""
+    if start.n_components > 1 and bool((start.H[:, :1] == start.H).all() & (start.W[:1] == start.W).all()):
+        raise Refusal("all components of start are the same, and would stay so; start from different ones.")

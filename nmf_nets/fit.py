@@ -16,8 +16,8 @@ from nmf_nets.as_matrix import as_matrix
 from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.beta import beta_divergence
-from nmf_nets.factorization import Factorization
-from nmf_nets.inits.base import Init, refuse_equal_components, refuse_n_components
+from nmf_nets.factorization import Factorization, refuse_equal_components
+from nmf_nets.inits.base import Init, refuse_n_components
 from nmf_nets.inits.kmeans import kmeans
 from nmf_nets.inits.nndsvd import nndsvd
 from nmf_nets.inits.nndsvda import nndsvda

@@ -12,11 +12,13 @@ from nmf_nets.factorization import Factorization
 from nmf_nets.heads.base import Head
 from nmf_nets.matrix import DenseMatrix, Matrix
 from nmf_nets.shapes import Codes, Components, Labels, Rows, Scalar
+from nmf_nets.weight import Weight
 
 
 @dataclass(frozen=True)
 class Objective:
-    """D(X | H W) + R_H + R_W at codes and components that carry the graph of the net, and what a head loses on codes.
+    """D(X | H W) + R_H + R_W, and penalties on what W is made of, at codes and components that carry the graph of the
+    net, and what a head loses on codes.
 
     Its gradients are the divergence's own, ∂D/∂H = P − N and likewise for W, so that training never forms H W on
     sparse data and a step for the net is made of the same numbers as the step of a solver.
@@ -43,6 +45,13 @@ class Objective:
     """The penalties on the codes, as they meet W."""
     on_W: Terms = PLAIN
     """The penalties on W beside the D of all rows; a batch heeds its part of them."""
+    weights: Sequence[Weight] = ()
+    """What W is made of and has penalties of its own, likewise beside the D of all rows."""
+
+    @property
+    def part(self) -> float:
+        """Of all rows, that are in this batch."""
+        return 1.0 if self.n_rows is None else self.X.shape[0] / self.n_rows
 
     @property
     def learning(self) -> Codes:
@@ -52,11 +61,11 @@ class Objective:
     @property
     def terms_W(self) -> Terms:
         """The penalties on W, as far as this batch heeds them."""
-        part = 1.0 if self.n_rows is None else self.X.shape[0] / self.n_rows
-        return self.on_W.shared(part)
+        return self.on_W.shared(self.part)
 
     def value(self) -> Scalar:
-        return Criterion(self.divergence, self.on_H, self.terms_W).total(self.X, self.factors.detach())
+        total = Criterion(self.divergence, self.on_H, self.terms_W).total(self.X, self.factors.detach())
+        return total + sum(w.terms.shared(self.part).value(w.value.detach().T) for w in self.weights)
 
     def backward(self, inputs: Sequence[Tensor] | None = None) -> None:
         """Adds the gradient of (D + R_H + R_W) / unit(X) + weight · mean loss of the head, numbers without units, to
@@ -84,7 +93,7 @@ class Objective:
         return list(zip(positive, negative, strict=True))
 
     def _outputs(self) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """(H, P, N) and (W, P, N), of those that carry a graph, each with the penalties on it."""
+        """(M, P, N) of H, of W, and of weights with penalties of their own: of what carries a graph."""
         H, W, learning = self.factors.H, self.factors.W, self.learning
         outputs = []
         with torch.no_grad():
@@ -94,6 +103,11 @@ class Objective:
                 P, N = self.divergence.split_gradient(self.X.T, W.T, H.T)
                 P, N = self.terms_W.added_to(P, N, W.T)
                 outputs.append((W, P.T, N.T))
+        for weight in self.weights:
+            M = weight.value
+            zero = torch.zeros_like(M.T)
+            P, N = weight.terms.shared(self.part).added_to(zero, zero, M.detach().T)
+            outputs.append((M, P.T, N.T))
         return outputs
 
     def _learned(self, proposal: Codes, W: Components) -> tuple[Codes, Codes]:

@@ -54,9 +54,14 @@ class RunDirectory:
     def save_summary(self, summary: Mapping[str, Any]) -> None:
         write(self.summary, json.dumps(summary, indent=2).encode())
 
-    def save_factors(self, factors: Factorization, rows: torch.Tensor, **about: str) -> None:
-        """H and W as tensors, with the rows of the data that H belongs to, and how many copies components have."""
-        tensors = {"H": factors.H, "W": factors.W, "rows": rows}
+    def save_factors(
+        self, factors: Factorization, rows: torch.Tensor, parts: Mapping[str, torch.Tensor] | None = None, **about: str
+    ) -> None:
+        """H and W as tensors, with the rows of the data that H belongs to, and how many copies components have.
+
+        parts: what W is made of, by name.
+        """
+        tensors = {"H": factors.H, "W": factors.W, "rows": rows, **(parts or {})}
         tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         counts = {"n_components": str(factors.n_components // factors.copies), "copies": str(factors.copies)}
         write(self.factors, save(tensors, {"schema": SCHEMA, **counts, **about}))

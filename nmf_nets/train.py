@@ -18,6 +18,7 @@ from rich.console import Console
 
 from nmf_nets.callbacks.stopwatch import Stopwatch
 from nmf_nets.data.base import MatrixDataModule
+from nmf_nets.decoders.linear import Linear
 from nmf_nets.loggers.base import log_picture, log_summary, log_table
 from nmf_nets.part import part_name, with_data
 from nmf_nets.plots.curves import draw_curves
@@ -26,6 +27,7 @@ from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import MetricsFile, RunDirectory
 from nmf_nets.targets import refuse_foreign_targets
 from nmf_nets.verdict import Summary, Verdict, judge
+from nmf_nets.weight import named_weights
 
 SUMMARY = tuple(field.name for field in fields(Summary))
 
@@ -131,9 +133,11 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
         best_known = Path(config.best_known)
         verdict = judge(net, data, start, update, seconds, config.seed, best_known, rivals, config.plain_rivals)
     factors = net.own_factors(X)
+    made_of = {} if isinstance(net.decoder, Linear) else named_weights(net.decoder)
     run.save_factors(
-        factors if net.decoder.couples_rows else factors.balanced(),
+        factors if made_of else factors.balanced(),
         data.training_rows,
+        {f"decoder.{name}": weight.value for name, weight in made_of.items()},
         divergence=part_name(divergence),
     )
     run.save_summary(asdict(verdict.summary))

@@ -51,6 +51,7 @@ BESIDE = {
     ("matrix", "sparse_product"),
     ("as_matrix", "matrix"),
     ("extras", "refusal"),
+    ("decoders", "solver"),
     ("optimizers", "running_sums"),
     ("benchmark", "program"),
     ("benchmark", "callbacks"),

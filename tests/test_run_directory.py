@@ -28,6 +28,14 @@ def test_factors_keep_their_bits_and_say_what_they_are(tmp_path):
         assert file.metadata() == {"schema": "1", "n_components": "2", "copies": "1", "divergence": "frobenius"}
 
 
+def test_what_w_is_made_of_is_saved_by_name(tmp_path):
+    run = RunDirectory(tmp_path)
+    S, V = torch.rand(2, 3), torch.rand(3, 7)
+    run.save_factors(Factorization(torch.rand(5, 2), S @ V), torch.arange(5), {"decoder.S": S, "decoder.V": V})
+    with safe_open(run.factors, "pt") as file:
+        assert torch.equal(file.get_tensor("decoder.S") @ file.get_tensor("decoder.V"), file.get_tensor("W"))
+
+
 def test_measurements_are_appended_and_forgotten_from_a_step_on(tmp_path):
     run = RunDirectory(tmp_path)
     logger = MetricsFile(run.metrics)

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
+from nmf_nets.data.co_clusters import CoClusters
 from nmf_nets.data.digits import Digits
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.factorization import Factorization
@@ -249,3 +250,31 @@ def test_sequences_are_not_torn_apart(train):
     ran = train("experiment=convolutive", "data.contiguous=false")
     assert ran.code == 2
     assert "Convolutive couples rows, but rows are held out at random; use data.contiguous=true" in ran.err
+
+
+@pytest.mark.parametrize("experiment", ["tri_factor", "deep"])
+def test_what_w_is_made_of_is_saved_and_makes_w(train, experiment):
+    ran = train(f"experiment={experiment}")
+    assert ran.code == 0, ran.err
+    saved = load_file(ran.directory / "run" / "factors.safetensors")
+    if experiment == "tri_factor":
+        product = saved["decoder.S"] @ saved["decoder.V"]
+    else:
+        product = saved["decoder.W2"] @ saved["decoder.W1"]
+    torch.testing.assert_close(product, saved["W"])
+    data = CoClusters() if experiment == "tri_factor" else Digits()
+    data.setup()
+    value = float(Frobenius().total(data.training, Factorization(saved["H"], saved["W"])))
+    plain, penalised = summary_of(ran)["relative_error"], summary_of(ran)["divergence_value"]
+    assert plain == pytest.approx((2 * value / float(data.training.square_norm)) ** 0.5, rel=1e-5)
+    assert penalised > value, "with the penalties on H"
+
+
+def test_a_run_of_levels_that_was_stopped_goes_on_as_if_it_had_not(train, command):
+    assert train("experiment=deep", "trainer.max_epochs=8", "hydra.run.dir=whole").code == 0
+    assert train("experiment=deep", "trainer.max_epochs=4", "hydra.run.dir=part").code == 0
+    ran = command("resume=part", "trainer.max_epochs=8")
+    assert ran.code == 0, ran.err
+    whole, part = (load_file(ran.directory / name / "factors.safetensors") for name in ("whole", "part"))
+    assert whole.keys() == part.keys()
+    assert all(torch.equal(whole[name], part[name]) for name in whole)

@@ -29,6 +29,8 @@ class Dataset:
     """A class for every sample, where they have one."""
     motifs: Tensor | None = None
     """(motifs, lags, features): what was played in a sequence, where it is known."""
+    feature_labels: np.ndarray | None = None
+    """A class for every feature, where they have one."""
 
 
 class MatrixDataModule(LightningDataModule, ABC):

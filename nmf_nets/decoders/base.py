@@ -1,13 +1,24 @@
 """The interface of a decoder."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from nmf_nets.criterion import Terms
 from nmf_nets.factorization import Factorization
+from nmf_nets.matrix import Matrix
+from nmf_nets.penalties.base import Penalty
+from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Data
 from nmf_nets.weight import weights_of
+
+MakeStart = Callable[[Matrix, int, torch.Generator], Factorization]
+"""An init, for factors that the start of the net does not have."""
+
+PenaltiesByWeight = Mapping[str, Mapping[str, Callable[[], Penalty]]]
+"""Of a decoder's weights, by their names, penalties by any: `+penalty@decoder.penalties.V.apart=orthogonality`."""
 
 
 class Decoder(nn.Module, ABC):
@@ -53,3 +64,13 @@ class Decoder(nn.Module, ABC):
         """What has to be done to the weights after a gradient step: each one's own projection."""
         for weight in weights_of(self):
             weight.project_()
+
+
+def terms_by_weight(decoder: Decoder, names: Sequence[str], penalties: PenaltiesByWeight) -> dict[str, Terms]:
+    """The penalties on each weight. Raises Refusal for a name that is none of theirs."""
+    for name in penalties:
+        if name not in names:
+            raise Refusal(
+                f"decoder.penalties names {name!r}, but the weights of {type(decoder).__name__} are {', '.join(names)}."
+            )
+    return {name: Terms(tuple(make() for make in penalties.get(name, {}).values())) for name in names}

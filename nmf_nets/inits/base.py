@@ -27,12 +27,6 @@ def refuse_n_components(n_components: object, most: int | None = None) -> None:
         )
 
 
-def refuse_equal_components(start: Factorization) -> None:
-    """Raises Refusal where no step could tell one component from another."""
-    if start.n_components > 1 and bool((start.H[:, :1] == start.H).all() & (start.W[:1] == start.W).all()):
-        raise Refusal("all components of start are the same, and would stay so; start from different ones.")
-
-
 def uniform(shape: tuple[int, int], like: Matrix, generator: torch.Generator) -> Tensor:
     """U(0, 1) drawn in float64 on the generator's device, so that a seed means the same start in every dtype."""
     drawn = torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)

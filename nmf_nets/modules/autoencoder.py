@@ -19,6 +19,7 @@ from nmf_nets.optimizers.base import MakeOptimizer
 from nmf_nets.penalties.base import Penalty
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Rows
+from nmf_nets.weight import weights_of
 
 
 class NonNegativeAutoencoder(LightningModule):
@@ -98,6 +99,7 @@ class NonNegativeAutoencoder(LightningModule):
             self.encoder.codes_follow_W,
             terms,
             self.criterion.on_W,
+            [weight for weight in weights_of(self.decoder) if weight.terms.penalties],
         )
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:

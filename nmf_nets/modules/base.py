@@ -7,8 +7,7 @@ from nmf_nets.decoders.base import Decoder
 from nmf_nets.decoders.linear import Linear
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.encoders.unrolled import Unrolled
-from nmf_nets.factorization import Factorization
-from nmf_nets.inits.base import refuse_equal_components
+from nmf_nets.factorization import Factorization, refuse_equal_components
 from nmf_nets.optimizers.base import MakeOptimizer
 from nmf_nets.optimizers.block import Block
 from nmf_nets.updates.base import Update

@@ -42,7 +42,8 @@ class ProjectedAdam(torch.optim.Adam):
         super().step()
         self._encoder.project_()
         self._decoder.project_()
-        if not (self._encoder.tied or objective.on_H.penalties or objective.on_W.penalties):
+        penalised = objective.on_H.penalties or objective.on_W.penalties or objective.weights
+        if not (self._encoder.tied or penalised):
             self._rescale()
         return objective
 

@@ -48,7 +48,7 @@ class Multiplicative(torch.optim.Optimizer):
                 objective = closure()
                 ((P, N),) = objective.split_gradient([weight.theta])
             before, on_W = weight.value.detach(), weight in self._of_components
-            terms = objective.on_W if on_W else objective.on_H
+            terms = objective.on_W.beside(weight.terms) if on_W else objective.on_H
             exponent = terms.exponent(objective.divergence)
             weight.assign_(multiplied(before, P, N, exponent))
             if self._tied and on_W:

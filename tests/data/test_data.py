@@ -11,6 +11,7 @@ import torch
 from sklearn.feature_extraction.text import TfidfTransformer
 
 from nmf_nets.criterion import PLAIN
+from nmf_nets.data.co_clusters import CoClusters
 from nmf_nets.data.digits import Digits
 from nmf_nets.data.matrix import MatrixFile
 from nmf_nets.data.motifs import Motifs
@@ -321,3 +322,27 @@ def test_sequences_are_made_of_their_motifs_and_none_is_cut_off():
 def test_impossible_motifs_are_refused(options, said):
     with pytest.raises(Refusal, match=said):
         Motifs(**options)
+
+
+def test_co_clusters_are_blocks_of_one_mean_each():
+    data = CoClusters(n_samples=31, n_features=22, noise=0.0, validation=0, test=0, dtype="float64")
+    data.setup()
+    a, c, A = data.training_labels, torch.from_numpy(data.dataset.feature_labels), data.training.dense()
+    assert (torch.bincount(a).tolist(), torch.bincount(c).tolist()) == ([7, 6, 6, 6, 6], [6, 6, 5, 5])
+    for sample in range(5):
+        for feature in range(4):
+            assert len(A[a == sample][:, c == feature].unique()) == 1
+    assert len(A.unique()) == 20
+    assert torch.equal(A, data.dataset.truth[a])
+    noisy = CoClusters(n_samples=31, n_features=22, validation=0, test=0)
+    noisy.setup()
+    assert (noisy.training.dense() >= 0).all()
+    assert torch.equal(noisy.training_labels, a)
+
+
+@pytest.mark.parametrize(
+    "options", [{"n_sample_clusters": 0}, {"n_feature_clusters": 201}, {"n_samples": 4}, {"noise": -1.0}]
+)
+def test_co_clusters_that_cannot_be_are_refused(options):
+    with pytest.raises(Refusal, match="data=co_clusters needs"):
+        CoClusters(**options)

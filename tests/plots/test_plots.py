@@ -3,9 +3,13 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from nmf_nets.as_matrix import as_matrix
+from nmf_nets.plots.co_clusters import draw_co_clusters
 from nmf_nets.plots.components import MOST, draw_components
 from nmf_nets.plots.curves import draw_curves
+from nmf_nets.plots.hierarchy import draw_hierarchy
 from nmf_nets.plots.motifs import draw_motifs, draw_sequence
+from nmf_nets.refusal import Refusal
 
 
 def pixels(figure):
@@ -81,3 +85,44 @@ def test_a_sequence_is_drawn_with_its_codes_and_motifs():
     figure = draw_sequence(X, X, H, motifs, 0.5)
     assert pixels(figure).std() > 1
     assert [axes.get_title() for axes in figure.axes[3:]] == ["W 0", "W 1"]
+
+
+def lines_and_panels(figure):
+    return figure.axes[0].lines, figure.axes[1:]
+
+
+@pytest.mark.parametrize(
+    "given", [{"image_shape": (2, 3)}, {"feature_names": tuple(f"word{j}" for j in range(6))}, {}], ids=str
+)
+def test_a_hierarchy_has_a_panel_for_every_component_and_lines_to_its_parts(given):
+    W1, W2 = torch.eye(4, 6), torch.tensor([[0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.05, 0.0]])
+    figure = draw_hierarchy([W1, W2], **given)
+    lines, panels = lines_and_panels(figure)
+    assert len(panels) == 6
+    assert len(lines) == 4, "a part of a fortieth has no line"
+    lower, upper = panels[:4], panels[4:]
+    assert {round(axes.get_position().y0, 6) for axes in lower} != {round(axes.get_position().y0, 6) for axes in upper}
+    assert pixels(figure).std() > 1
+    if "feature_names" in given:
+        places = {axes.texts[0].get_text(): axes.get_position().x0 for axes in lower}
+        assert max(places["word2"], places["word3"]) < min(places["word0"], places["word1"])
+
+
+def test_dead_parts_and_dead_levels_are_left_out():
+    W1, W2 = torch.eye(3, 6), torch.ones(2, 3)
+    W1[1] = 0
+    assert len(lines_and_panels(draw_hierarchy([W1, W2]))[1]) == 4
+    assert len(lines_and_panels(draw_hierarchy([0 * W1, W2]))[1]) == 0
+    with pytest.raises(Refusal, match=f"a level has {MOST + 1} components"):
+        draw_hierarchy([torch.ones(MOST + 1, 2), torch.ones(1, MOST + 1)])
+
+
+def test_co_clusters_stand_together():
+    A = torch.tensor([[1.0, 0.0, 1.0], [0.0, 2.0, 0.0], [1.0, 0.0, 1.0]])
+    figure = draw_co_clusters(as_matrix(A), torch.tensor([0, 1, 0]), torch.tensor([0, 1, 0]))
+    before, after = figure.axes
+    assert np.array_equal(before.images[0].get_array(), A)
+    assert np.array_equal(after.images[0].get_array(), [[1, 1, 0], [1, 1, 0], [0, 0, 2]])
+    assert [line.get_ydata()[0] for line in after.lines] == [1.5, 0]
+    with pytest.raises(Refusal, match="X has 5000 × 4000 entries"):
+        draw_co_clusters(as_matrix(torch.ones(5000, 4000)), torch.zeros(5000).long(), torch.zeros(4000).long())
