@@ -15,7 +15,7 @@ class Orthogonality(RowPenalty):
     Source: Ding et al. (2006) for orthogonal NMF, which they seek by other means.
     """
 
-    powers, psd = (1.0, 0.0), False
+    powers, psd, degree = (1.0, 0.0), False, 2.0
 
     def value(self, M: Codes) -> Scalar:
         M = M.double()
