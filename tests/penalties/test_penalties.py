@@ -443,6 +443,19 @@ def test_hals_with_penalties_on_both_factors_ends_at_a_stationary_point(member):
     assert kkt_residual(X_DENSE, factors, Frobenius(), on_H, on_W) < 1e-5
 
 
+@pytest.mark.parametrize("n", [N, 4000])
+def test_hals_takes_codes_to_zero_that_explain_nothing_and_cost_something(n):
+    """Small data have a kernel of their own; the codes of a component of zeros have no curvature."""
+    X, start = as_matrix(data().repeat(n // N, 1)), start_of(X_DENSE)
+    start = Factorization(start.H.repeat(n // N, 1), torch.cat([start.W[:3], torch.zeros_like(start.W[:1])]))
+    for penalty in (L1(0.1), Orthogonality(0.1)):
+        free = next(Solver(HALS()).iterates(X, start))
+        assert torch.equal(free.H[:, 3], start.H[:, 3])
+        factors = next(Solver(HALS()).iterates(X, start, Terms((penalty,))))
+        assert not factors.H[:, 3].any()
+        assert not factors.W[3].any()
+
+
 @every_of_rows
 def test_extrapolated_hals_with_a_penalty_ends_no_higher_than_plain_hals(member):
     on_H, on_W = Terms((member.make(0.3, X_DENSE),)), Terms((L2(0.2),))
