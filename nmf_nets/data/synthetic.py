@@ -33,7 +33,12 @@ class Synthetic(MatrixDataModule):
                 f"data=synthetic needs n_samples, n_features, n_components ≥ 1, 0 < densities ≤ 1 and noise ≥ 0, but "
                 f"they are {n_samples}, {n_features}, {n_components}, {densities} and {noise}."
             )
-        self.shape, self.n_components, self.densities, self.noise = (n_samples, n_features), n_components, densities, noise
+        self.shape, self.n_components, self.densities, self.noise = (
+            (n_samples, n_features),
+            n_components,
+            densities,
+            noise,
+        )
 
     def load(self) -> Dataset:
         n, m = self.shape

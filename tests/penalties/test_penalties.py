@@ -796,3 +796,14 @@ def test_factorize_with_l1_and_l2_as_penalties_is_factorize_with_their_numbers()
 def test_factorize_refuses_penalties_that_cannot_be_heeded(settings, sentence):
     with pytest.raises(Refusal, match=sentence):
         nmf_nets.factorize(data(), R, max_iter=2, **settings)
+
+
+# Experiments ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("experiment", ["orthogonal", "graph_regularized", "smooth", "minimum_volume"])
+def test_experiments_with_penalties_run_to_their_table(train, experiment):
+    ran = train(f"experiment={experiment}", "trainer.max_epochs=10")
+    assert ran.code == 0, ran.err
+    assert "net, exact codes" in ran.out
+    assert "held out" in ran.out
