@@ -54,6 +54,16 @@ class Terms:
         """The other penalties."""
         return tuple(penalty for penalty in self.penalties if not isinstance(penalty, EntryPenalty))
 
+    @cached_property
+    def couples_rows(self) -> bool:
+        """Whether a penalty is more than a sum over rows."""
+        return any(penalty.couples_rows for penalty in self.penalties)
+
+    @cached_property
+    def unseen(self) -> "Terms":
+        """For rows that were not trained on: without the penalties that couple them with others."""
+        return replace(self, penalties=tuple(penalty for penalty in self.penalties if not penalty.couples_rows))
+
     def shared(self, part: float) -> "Terms":
         """For a batch with this part of all rows: what of a penalty on W counts beside the D of the batch."""
         if part == 1 or not self.penalties:
@@ -92,7 +102,7 @@ class Terms:
             if not isinstance(penalty, takes):
                 raise Refusal(
                     f"{who} cannot heed the penalty {part_name(penalty)}; update=multiplicative and "
-                    "optimizer=multiplicative heed any."
+                    "optimizer=multiplicative heed any, as does the solver mu."
                 )
 
 
@@ -107,6 +117,11 @@ class Criterion:
     divergence: Divergence
     on_H: Terms = field(default=PLAIN)
     on_W: Terms = field(default=PLAIN)
+
+    @property
+    def unseen(self) -> "Criterion":
+        """For rows that were not trained on."""
+        return replace(self, on_H=self.on_H.unseen)
 
     def total(self, X: Matrix, factors: Factorization) -> Scalar:
         """In float64."""

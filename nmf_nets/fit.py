@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -89,6 +89,8 @@ def factorize(
     l1_W: float = 0.0,
     l2_H: float = 0.0,
     l2_W: float = 0.0,
+    penalties_H: Sequence[Penalty] = (),
+    penalties_W: Sequence[Penalty] = (),
     frozen_H: Any = None,
     frozen_W: Any = None,
     max_iter: int = 1000,
@@ -111,6 +113,7 @@ def factorize(
         auto: nndsvda where there are enough singular vectors and no weights, random_codes for semi-NMF.
     start: (H, W) instead; None for one of them takes what codes the other best.
     weights: v ≥ 0, dense or sparse, or a mask; where it is 0 nothing is known of X, which may be NaN there.
+    penalties_H, penalties_W: what is added besides, of nmf_nets.penalties: R(H), R(Wᵀ), in the units of this X.
     frozen_H, frozen_W: True for a factor that stays as it started, or a boolean for each component.
     tol: stops at a relative decrease of the loss of at most so much an iteration; 0 never does.
     kkt_tol: stops at a KKT residual of at most so much. Both are looked at every `check_every` iterations.
@@ -125,12 +128,13 @@ def factorize(
     signed = solver.signed if isinstance(solver, Solver) else solver in SOLVERS and SOLVERS[solver](D).signed
     X = as_matrix(X, dtype, weights, signed=signed)
     D.refuse(X)
-    recipe = named(solver, X, D) if isinstance(solver, str) else solver
-    recipe.update.refuse(D)
     unit = _unit(X)
     X = _divided(X, unit)
-    on_H = _terms("H", frozen_H, l1_H, l2_H, n_components, X, D, unit)
-    on_W = _terms("W", frozen_W, l1_W, l2_W, n_components, X, D, unit)
+    on_H = _terms("H", frozen_H, l1_H, l2_H, penalties_H, n_components, X, D, unit)
+    on_W = _terms("W", frozen_W, l1_W, l2_W, penalties_W, n_components, X, D, unit)
+    recipe = named(solver, X, D, on_H, on_W) if isinstance(solver, str) else solver
+    recipe.update.refuse(D, on_H)
+    (recipe.update_W or recipe.update).refuse(D, on_W)
     if on_H.fixed and on_W.fixed:
         raise Refusal("frozen_H and frozen_W leave nothing to fit; free a factor or some components.")
     begin = _start(X, n_components, init, start, unit, recipe, seed, on_H, on_W)
@@ -238,22 +242,32 @@ def _divergence(given: str | float | Divergence) -> Divergence:
 
 
 def _terms(
-    side: str, frozen: Any, l1: float, l2: float, n_components: int, X: Matrix, divergence: Divergence, unit: float
+    side: str,
+    frozen: Any,
+    l1: float,
+    l2: float,
+    others: Sequence[Penalty],
+    n_components: int,
+    X: Matrix,
+    divergence: Divergence,
+    unit: float,
 ) -> Terms:
-    penalties: list[Penalty] = []
-    if l1:
-        penalties.append(L1(l1 * unit ** (0.5 - divergence.beta)))
-    if l2:
-        penalties.append(L2(l2 * unit ** (1 - divergence.beta)))
+    for penalty in others:
+        if not isinstance(penalty, Penalty):
+            raise Refusal(
+                f"penalties_{side} must be penalties, but one is {penalty!r}; give penalties.l1.L1(0.1), say."
+            )
+    given = [*([L1(l1)] if l1 else []), *([L2(l2)] if l2 else []), *others]
+    penalties = tuple(penalty.rescaled(1 / unit, divergence.beta) for penalty in given)
     if frozen is None or frozen is False:
-        return Terms(tuple(penalties))
+        return Terms(penalties)
     mask = np.asarray(frozen.cpu() if isinstance(frozen, Tensor) else frozen)
     if mask.dtype != bool or mask.shape not in ((), (n_components,)):
         raise Refusal(
             f"frozen_{side} must be True, or True or False for each of {n_components} components, but is {frozen!r}."
         )
     held = torch.from_numpy(np.broadcast_to(mask, (n_components,)).copy()).to(X.device)
-    return Terms(tuple(penalties), held)
+    return Terms(penalties, held)
 
 
 def _start(

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 
+from nmf_nets.criterion import Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.effort import Effort
 from nmf_nets.extrapolation import Extrapolation
 from nmf_nets.matrix import Matrix
+from nmf_nets.penalties.base import EntryPenalty
 from nmf_nets.refusal import Refusal
 from nmf_nets.solver import Solver
 from nmf_nets.updates.active_set import ActiveSet
@@ -45,13 +47,13 @@ SOLVERS: dict[str, Callable[[Divergence], Solver]] = {
 }
 
 
-def named(name: str, X: Matrix, divergence: Divergence) -> Solver:
-    """The solver of that name; `auto` is the fastest by the measurements in docs/solvers.md.
+def named(name: str, X: Matrix, divergence: Divergence, *terms: Terms) -> Solver:
+    """The solver of that name; `auto` is the fastest by the measurements in docs/solvers.md that heeds these penalties.
 
     Raises Refusal for a name that is none, and for a solver that does not minimise the divergence.
     """
     if name == "auto":
-        name = fastest(X, divergence)
+        name = fastest(X, divergence, *terms)
     if name not in SOLVERS:
         raise Refusal(f"solver is {name!r}, but must be one of auto, {', '.join(SOLVERS)}.")
     solver = SOLVERS[name](divergence)
@@ -63,8 +65,12 @@ def named(name: str, X: Matrix, divergence: Divergence) -> Solver:
     return solver
 
 
-def fastest(X: Matrix, divergence: Divergence) -> str:
-    """e-hals for Frobenius, e-newton for KL, dense and sparse, small and large; mu for what no other serves."""
+def fastest(X: Matrix, divergence: Divergence, *terms: Terms) -> str:
+    """e-hals for Frobenius, e-newton for KL, dense and sparse, small and large; mu for what no other serves, and for
+    penalties that the fastest cannot heed.
+    """
+    name = "e-newton" if isinstance(divergence, KullbackLeibler) else "mu"
     if isinstance(divergence, Frobenius):
-        return "hals" if X.weights is not None else "e-hals"
-    return "e-newton" if isinstance(divergence, KullbackLeibler) else "mu"
+        name = "hals" if X.weights is not None else "e-hals"
+    takes = SOLVERS[name](divergence).update.takes if X.weights is None else EntryPenalty
+    return name if all(isinstance(penalty, takes) for each in terms for penalty in each.penalties) else "mu"

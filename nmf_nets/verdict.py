@@ -1,7 +1,7 @@
 """How a run ends: the net beside classical solvers and scikit-learn's, on training and on held-out rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -49,8 +49,9 @@ LEAST_SECONDS = 0.5
 class Line:
     """One row of the final table, None where there is nothing to say; `gap` is above the best classical value.
 
-    divergence_value: with penalties, where there are any. kkt_residual: that of H and W, which is none of the codes and
-    weights that W and H are made of where a component has copies.
+    divergence_value: with penalties, where there are any; on held-out rows without those on H that couple rows.
+    kkt_residual: that of H and W, which is none of the codes and weights that W and H are made of where a component has
+    copies.
     """
 
     rows: str
@@ -202,8 +203,14 @@ def judge(
     held_lines: list[Line] = []
     held_own = None if held_out is None or not net.encoder.codes_unseen_rows else net_cpu.factorize(held_out)
     if held_out is not None:
+        rows_apart = replace(coder, terms=criterion.on_H.unseen)
         held_lines = _held_out_lines(
-            net_cpu, held_out, held_own, {name: factors for name, (factors, _) in found.items()}, coder
+            net_cpu,
+            held_out,
+            held_own,
+            {name: factors for name, (factors, _) in found.items()},
+            rows_apart,
+            criterion.unseen,
         )
     held = {line.who: line.divergence_value for line in held_lines}
     known = min(trained.values())
@@ -260,6 +267,7 @@ def _held_out_lines(
     proposed: Factorization | None,
     rivals: dict[str, Factorization],
     coder: "_Coder",
+    criterion: Criterion,
 ) -> list[Line]:
     """Where rows are coupled there are own codes alone, and nothing of rivals that couple rows as well."""
     candidates = {name: coder(X, factors.W) for name, factors in rivals.items() if factors.copies == 1}
@@ -270,9 +278,9 @@ def _held_out_lines(
         if proposed is not None:
             own["net, refined codes"] = coder.refined(X, proposed)
         own["net, exact codes"] = coder(X, net.decoder.W.detach())
-    best = min((float(net.criterion.total(X, factors)) for factors in (candidates or own).values()), default=0.0)
+    best = min((float(criterion.total(X, factors)) for factors in (candidates or own).values()), default=0.0)
     return [
-        _line("held out", who, X, factors, net.criterion, best, None, fitted=False)
+        _line("held out", who, X, factors, criterion, best, None, fitted=False)
         for who, factors in (own | candidates).items()
     ]
 

@@ -4,6 +4,7 @@ from pytorch_lightning import Trainer
 
 from nmf_nets.callbacks.base import Monitor
 from nmf_nets.callbacks.stopwatch import Stopwatch
+from nmf_nets.criterion import Criterion
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.encoders.exact import Exact
 from nmf_nets.encoders.refined import REFINED
@@ -36,22 +37,24 @@ class GapMonitor(Monitor):
     def look(self, trainer: Trainer, net: NonNegativeAutoencoder, data: MatrixDataModule) -> dict[str, float]:
         X = data.training.to(net.device)
         own = net.own_factors(X)
-        measured = self._gap("training", X, own, net)
         criterion = net.criterion
+        measured = self._gap("training", X, own, net, criterion)
         if own.copies == 1:
             measured["kkt_residual"] = kkt_residual(X, own, criterion.divergence, criterion.on_H, criterion.on_W)
         measured["dead_components"] = dead_components(own)
         measured["sparseness"] = float(hoyer_sparseness(own.W).mean())
         if data.validation is not None and net.encoder.codes_unseen_rows:
             X = data.validation.to(net.device)
-            measured |= self._gap("validation", X, net.factorize(X), net)
+            measured |= self._gap("validation", X, net.factorize(X), net, criterion.unseen)
         for callback in trainer.callbacks:  # pyright: ignore[reportAttributeAccessIssue]
             if isinstance(callback, Stopwatch):
                 measured["seconds"] = callback.seconds
         return measured
 
-    def _gap(self, part: str, X: Matrix, own: Factorization, net: NonNegativeAutoencoder) -> dict[str, float]:
-        criterion, value = net.criterion, float(net.criterion.total(X, own))
+    def _gap(
+        self, part: str, X: Matrix, own: Factorization, net: NonNegativeAutoencoder, criterion: Criterion
+    ) -> dict[str, float]:
+        value = float(criterion.total(X, own))
         measured = {f"{part}/divergence": value, f"{part}/relative_error": relative_error(X, own)}
         if net.decoder.couples_rows:
             return measured

@@ -12,7 +12,8 @@ from nmf_nets.threads import use_threads
 
 
 def hals_sweeps(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
-    """h_k ← [h_k + (B_k − H G_k) / G_kk]₊ for k = 1 … r, cyclically; a component with G_kk = 0 is left alone.
+    """h_k ← [h_k + (B_k − H G_k) / G_kk]₊ for k = 1 … r, cyclically; with G_kk = 0, which has no curvature, 0 where
+    B_k − H G_k < 0, as a penalty makes it, and else what it was.
 
     Each row is swept `repeats` times at most, until one moves it by at most `progress` times what the first did.
     Rows are independent, so threads do not change a bit.
@@ -51,10 +52,15 @@ def sweep_block(h, b, minus_G, repeats, progress):
         moved[:] = 0
         for k in range(len(b)):
             curvature = -minus_G[k, k]
-            if curvature > 0:
+            for i in range(ROWS):
+                g[i] = b[k, i]
+            add_product(minus_G[k], h, g)
+            if curvature <= 0:
                 for i in range(ROWS):
-                    g[i] = b[k, i]
-                add_product(minus_G[k], h, g)
+                    if g[i] < 0 and going[i]:
+                        moved[i] += h[k, i] * h[k, i]
+                        h[k, i] = 0
+            else:
                 for i in range(ROWS):
                     step = max(h[k, i] + g[i] / curvature, 0 * curvature) - h[k, i]
                     step = step if going[i] else 0 * curvature
@@ -73,8 +79,9 @@ def hals_sweeps_torch(H: Codes, B: Codes, G: Gram, repeats: int, progress: float
     for sweep in range(repeats):
         moved = torch.zeros_like(going)
         for k in range(H.shape[1]):
-            step = (H[:, k] + (B[:, k] - H @ G[:, k]) / curvature[k]).clamp(min=0) - H[:, k]
-            step = torch.where(curvature[k] > 0, step, 0) * going
+            slope = B[:, k] - H @ G[:, k]
+            step = (H[:, k] + slope / curvature[k]).clamp(min=0) - H[:, k]
+            step = torch.where(curvature[k] > 0, step, torch.where(slope < 0, -H[:, k], 0)) * going
             H[:, k] += step
             moved += step.square()
         first = moved if sweep == 0 else first

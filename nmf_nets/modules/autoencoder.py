@@ -53,8 +53,9 @@ class NonNegativeAutoencoder(LightningModule):
         return self.criterion.divergence
 
     def codes(self, X: Matrix, rows: Rows | None = None) -> Codes:
-        """The net's own codes of X; `rows` as in Encoder."""
-        return self.encoder(X, self.decoder.W, rows, self.criterion.on_H)
+        """The net's own codes of X; `rows` as in Encoder. Rows without a place heed no penalty that couples rows."""
+        terms = self.criterion.on_H
+        return self.encoder(X, self.decoder.W, rows, terms.unseen if rows is None else terms)
 
     def forward(self, X: Matrix, rows: Rows | None = None) -> Factorization:
         """What the net makes X of: its own codes, as the decoder spreads them, and its components."""
@@ -70,22 +71,22 @@ class NonNegativeAutoencoder(LightningModule):
             self.train(training)
 
     def own_factors(self, X: Matrix) -> Factorization:
-        """`factorize` for the whole training matrix: as if it had never been seen, where the encoder can do without."""
-        rows = None if self.encoder.codes_unseen_rows else torch.arange(X.shape[0], device=X.device)
-        return self.factorize(X, rows)
+        """`factorize` for the whole training matrix, from no memory of its codes where the encoder can do without."""
+        return self.factorize(X, torch.arange(X.shape[0], device=X.device))
 
     def objective(self, batch: Batch) -> Objective:
         W, terms = self.decoder.W, self.criterion.on_H
-        H, proposal = self.encoder.learn(batch.X, W, batch.rows, terms)
         if self.head is not None and batch.labels is None:
             raise Refusal(
                 "the net has a head, but the batch no labels; give the loader `labels`, a class for each row."
             )
-        if self.decoder.couples_rows and batch.n_rows is not None and batch.X.shape[0] < batch.n_rows:
-            raise Refusal(
-                f"{type(self.decoder).__name__} couples rows, but the batch has {batch.X.shape[0]} of {batch.n_rows}; "
-                "use data.batch_size=null."
-            )
+        for part in (self.decoder, *terms.penalties):
+            if part.couples_rows and batch.n_rows is not None and batch.X.shape[0] < batch.n_rows:
+                raise Refusal(
+                    f"{type(part).__name__} couples rows, but the batch has {batch.X.shape[0]} of {batch.n_rows}; "
+                    "use data.batch_size=null."
+                )
+        H, proposal = self.encoder.learn(batch.X, W, batch.rows, terms)
         return Objective(
             batch.X,
             Factorization(self.decoder.spread(H), W, self.decoder.copies),

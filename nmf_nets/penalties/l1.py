@@ -13,7 +13,7 @@ class L1(EntryPenalty):
     scikit-learn's `alpha_W · l1_ratio · n_features` on our H, `alpha_H · l1_ratio · n_samples` on our W.
     """
 
-    powers, psd = (0.0, 0.0), True
+    powers, psd, degree = (0.0, 0.0), True, 1.0
 
     def value(self, M: Codes) -> Scalar:
         return self.strength * M.sum(dtype=torch.float64)

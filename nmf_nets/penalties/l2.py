@@ -13,7 +13,7 @@ class L2(EntryPenalty):
     scikit-learn's `alpha_W · (1 − l1_ratio) · n_features` on our H, `alpha_H · (1 − l1_ratio) · n_samples` on our W.
     """
 
-    powers, psd = (1.0, 1.0), True
+    powers, psd, degree = (1.0, 1.0), True, 2.0
 
     def value(self, M: Codes) -> Scalar:
         return 0.5 * self.strength * torch.linalg.vector_norm(M, dtype=torch.float64).square()

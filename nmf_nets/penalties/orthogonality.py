@@ -15,15 +15,19 @@ class Orthogonality(RowPenalty):
     Source: Ding et al. (2006) for orthogonal NMF, which they seek by other means.
     """
 
-    powers, psd = (1.0, 0.0), False
+    powers, psd, degree = (1.0, 0.0), False, 2.0
 
     def value(self, M: Codes) -> Scalar:
         M = M.double()
-        return 0.5 * self.strength * (M.sum(1).square().sum() - M.square().sum())
+        return 0.5 * torch.sum(self._coupling(M) * (M.T @ M))
 
     def split_gradient(self, M: Codes) -> tuple[Tensor, Tensor]:
-        return self.strength * (M.sum(1, keepdim=True) - M).clamp(min=0), M.new_zeros(())
+        return M @ self._coupling(M), M.new_zeros(())
 
     def quadratic(self, M: Codes) -> tuple[float, Gram]:
+        return 0.0, self._coupling(M)
+
+    def _coupling(self, M: Codes) -> Gram:
+        """λ (1 1ᵀ − I), whose products are sums of what is ≥ 0; (Σ m)² − Σ m² is rounding beside large entries."""
         r = M.shape[1]
-        return 0.0, self.strength * (1 - torch.eye(r, dtype=M.dtype, device=M.device))
+        return self.strength * (1 - torch.eye(r, dtype=M.dtype, device=M.device))

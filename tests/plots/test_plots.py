@@ -9,6 +9,7 @@ from nmf_nets.plots.components import MOST, draw_components
 from nmf_nets.plots.curves import draw_curves
 from nmf_nets.plots.hierarchy import draw_hierarchy
 from nmf_nets.plots.motifs import draw_motifs, draw_sequence
+from nmf_nets.plots.penalties import Moved, code_rows, component_tiles, draw_penalties, enclosure
 from nmf_nets.refusal import Refusal
 
 
@@ -126,3 +127,37 @@ def test_co_clusters_stand_together():
     assert [line.get_ydata()[0] for line in after.lines] == [1.5, 0]
     with pytest.raises(Refusal, match="X has 5000 × 4000 entries"):
         draw_co_clusters(as_matrix(torch.ones(5000, 4000)), torch.zeros(5000).long(), torch.zeros(4000).long())
+
+
+def moved(**given):
+    return Moved("title", "measure", **{"strengths": [0, 1, 10], "net": [3, 2, 1], "classical": [3, 2, 1.1], **given})
+
+
+def test_what_penalties_move_is_a_column_for_each_with_its_pictures():
+    chance = torch.Generator().manual_seed(0)
+    W, H = torch.rand(7, 12, generator=chance), torch.rand(30, 7, generator=chance)
+    X = as_matrix(H @ W)
+    pictures = [
+        ("tiles", component_tiles(W, (3, 4))),
+        ("codes", code_rows(H, torch.arange(30) % 3)),
+        ("enclosure", enclosure(X, W[:3], W[1:4])),
+    ]
+    figure = draw_penalties([moved(pictures=pictures), moved(pictures=pictures[:1]), moved(net=[-2.0, -3.0, 0.0])])
+    assert len(figure.axes) == 4 * 3
+    assert pixels(figure).std() > 1
+    ring, cross = figure.axes[0].lines
+    assert list(ring.get_ydata()) == [3, 2, 1.1]
+    assert list(cross.get_ydata()) == [3, 2, 1]
+    assert [axes.get_title() for axes in figure.axes[3::3]] == ["tiles", "codes", "enclosure"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pictures_of_zeros_and_of_a_single_strength_can_be_drawn(dtype):
+    W, H = torch.zeros(3, 4, dtype=dtype), torch.zeros(5, 3, dtype=dtype)
+    pictures = [
+        ("tiles", component_tiles(W, (2, 2))),
+        ("codes", code_rows(H, torch.zeros(5, dtype=torch.long))),
+        ("enclosure", enclosure(as_matrix(H @ W), W, W)),
+    ]
+    alone = moved(strengths=[0], net=[0.0], classical=[0.0], pictures=pictures)
+    assert pixels(draw_penalties([alone])).std() > 1

@@ -39,7 +39,7 @@ class Classical(Method):
             W = factors.W
             if not observe(lambda: factors, iteration):  # noqa: B023 - called at once
                 break
-        return lambda X: solver.update(X, None, W, 300, self.progress, problem.on_H)
+        return lambda X: solver.update(X, None, W, 300, self.progress, problem.on_H.unseen)
 
     def _made(self, problem: Problem) -> Solver:
         return self.solver if isinstance(self.solver, Solver) else named(self.solver, problem.X, problem.divergence)
