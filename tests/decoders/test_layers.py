@@ -462,7 +462,11 @@ def test_what_cannot_be_is_refused_in_one_sentence():
 
 
 @every_decoder
-@pytest.mark.parametrize("X", [torch.eye(6, 5), torch.rand(1, 7), torch.rand(7, 1), torch.ones(6, 5)], ids=str)
+@pytest.mark.parametrize(
+    "X",
+    [torch.eye(6, 5), torch.arange(1.0, 8)[None], torch.arange(1.0, 8)[:, None], torch.ones(6, 5)],
+    ids=["identity", "one row", "one column", "constant"],
+)
 def test_small_and_empty_data(decoder, X):
     X = as_matrix(X.double())
     net = net_of(decoder, X, beta_divergence(2.0))
