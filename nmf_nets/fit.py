@@ -252,11 +252,8 @@ def _terms(
     divergence: Divergence,
     unit: float,
 ) -> Terms:
-    for penalty in others:
-        if not isinstance(penalty, Penalty):
-            raise Refusal(
-                f"penalties_{side} must be penalties, but one is {penalty!r}; give penalties.l1.L1(0.1), say."
-            )
+    if not isinstance(others, Sequence) or not all(isinstance(penalty, Penalty) for penalty in others):
+        raise Refusal(f"penalties_{side} must be a list of penalties, [L1(0.1)] say, but is {others!r}.")
     given = [*([L1(l1)] if l1 else []), *([L2(l2)] if l2 else []), *others]
     penalties = tuple(penalty.rescaled(1 / unit, divergence.beta) for penalty in given)
     if frozen is None or frozen is False:

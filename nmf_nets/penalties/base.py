@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from copy import copy
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,13 +44,13 @@ class Penalty(ABC):
             raise Refusal(f"the strength of {name} must be a finite number of at least 0, but is {strength!r}.")
         self.strength = float(strength)
 
-    def times(self, number: float) -> Self:
+    def times(self, number: float) -> "Penalty":
         """The same penalty, so much as strong."""
         scaled = copy(self)
         scaled.strength = number * self.strength
         return scaled
 
-    def rescaled(self, c: float, beta: float) -> Self:
+    def rescaled(self, c: float, beta: float) -> "Penalty":
         """The same penalty of X → cX with the divergence of β: R(√c M) is c^β times what R(M) was, as D is."""
         scaled = self.times(c ** (beta - self.degree / 2))
         scaled.unit = c * self.unit

@@ -32,7 +32,7 @@ def lengths(X: Any, shape: Sequence[int] | None) -> list[int]:
         if n_rows is None:
             raise Refusal("smoothness needs a row of X for each row of the factor, or a shape.")
         return [n_rows]
-    found = list(shape)
+    found = list(shape) if isinstance(shape, Sequence) else []
     if not 1 <= len(found) <= 3 or not all(isinstance(length, int) and length > 0 for length in found):
         raise Refusal(f"shape of smoothness must be one to three integers above 0, but is {shape!r}.")
     if n_rows not in (None, math.prod(found)):

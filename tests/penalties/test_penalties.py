@@ -196,6 +196,7 @@ def test_single_precision_has_the_value_and_the_gradient_of_double_precision(mem
         torch.testing.assert_close(part.double(), wide, rtol=1e-4, atol=1e-5 * float(wide.abs().max()))
 
 
+@pytest.mark.untyped
 @every_member
 @pytest.mark.parametrize("strength", [-1.0, float("nan"), float("inf"), "1", None])
 def test_what_is_no_strength_is_refused(member, strength):
@@ -319,6 +320,7 @@ def test_the_volume_of_dependent_tiny_and_huge_columns_is_finite(dtype, size):
 # What cannot be made --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.untyped
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
@@ -330,6 +332,7 @@ def test_the_volume_of_dependent_tiny_and_huge_columns_is_finite(dtype, size):
         (lambda: Graph(1.0, -data()), "X must be non-negative"),
         (lambda: Smoothness(1.0), "needs a row of X for each row of the factor, or a shape"),
         (lambda: Smoothness(1.0, shape=[]), "one to three integers above 0"),
+        (lambda: Smoothness(1.0, shape=5), "one to three integers above 0"),  # pyright: ignore
         (lambda: Smoothness(1.0, shape=[0, 4]), "one to three integers above 0"),
         (lambda: Smoothness(1.0, shape=[2, 2, 2, 2]), "one to three integers above 0"),
         (lambda: Smoothness(1.0, data(), shape=[8, 8]), f"64 places, but the factor has {N} rows"),
@@ -784,10 +787,12 @@ def test_factorize_with_l1_and_l2_as_penalties_is_factorize_with_their_numbers()
     np.testing.assert_array_equal(given.W, numbers.W)
 
 
+@pytest.mark.untyped
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"penalties_H": [0.1]}, "penalties_H must be penalties, but one is 0.1"),
+        ({"penalties_H": [0.1]}, r"penalties_H must be a list of penalties, .* but is \[0.1\]"),
+        ({"penalties_W": L1(0.1)}, "penalties_W must be a list of penalties"),
         ({"penalties_H": [Smoothness(1.0, shape=[7])]}, f"joins 7 rows of a factor .* given {N}"),
         ({"penalties_W": [Smoothness(1.0, shape=[N])], "solver": "hals"}, "HALS cannot heed the penalty smoothness"),
         ({"penalties_W": [Orthogonality(1.0)], "solver": "anls-bpp"}, "Pivoting cannot heed the penalty orthogonality"),
