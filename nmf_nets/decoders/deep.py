@@ -73,7 +73,7 @@ class Deep(Decoder):
         return [weight.value for weight in weights_of(self)]
 
     @property
-    def parts(self) -> list[Components]:
+    def parts(self) -> list[Tensor]:
         """The components of every level as they look in the data, W_l … W_1, the lowest level first."""
         return list(accumulate(self.levels, lambda below, level: level @ below))
 

@@ -1,6 +1,7 @@
 """A matrix before and after its rows and columns are put in the order of their clusters."""
 
 import torch
+from jaxtyping import Int
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -8,11 +9,13 @@ from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Labels
 
+FeatureLabels = Int[Tensor, " features"]
+
 MOST_ENTRIES = 2**24
 """Of a matrix that is drawn whole, and dense."""
 
 
-def draw_co_clusters(X: Matrix, samples: Labels, features: Labels) -> Figure:
+def draw_co_clusters(X: Matrix, samples: Labels, features: FeatureLabels) -> Figure:
     """Left X as it is, right with clusters of samples and of features together, and lines between them.
 
     samples, features: the cluster of each row, and of each column. Raises Refusal for more entries than can be drawn.

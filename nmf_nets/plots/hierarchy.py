@@ -5,11 +5,11 @@ from itertools import accumulate
 
 import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from nmf_nets.metrics.topics import top_features
 from nmf_nets.plots.components import MOST
 from nmf_nets.refusal import Refusal
-from nmf_nets.shapes import Components
 
 LEAST = 0.1
 """Of a component, for a part of it to be joined to it by a line."""
@@ -21,7 +21,7 @@ WORDS = 4
 
 
 def draw_hierarchy(
-    levels: Sequence[Components],
+    levels: Sequence[Tensor],
     image_shape: tuple[int, int] | None = None,
     feature_names: tuple[str, ...] | None = None,
 ) -> Figure:
@@ -75,7 +75,7 @@ def draw_hierarchy(
     return figure
 
 
-def _shares(W: Components, below: Components) -> np.ndarray:
+def _shares(W: Tensor, below: Tensor) -> np.ndarray:
     """How much of each component each part below is, rows of sum 1, or 0 for a dead component."""
     weights = (W * below.norm(dim=1)).numpy()
     total = weights.sum(1, keepdims=True)
