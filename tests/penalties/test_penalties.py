@@ -105,7 +105,7 @@ def table(members: Sequence[Member]) -> pytest.MarkDecorator:
 
 every_member, every_of_rows, every_of_graphs = table(MEMBERS), table(OF_ROWS), table(OF_GRAPHS)
 every_beta = pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 1.5, 2.0, 3.0])
-every_strength = pytest.mark.parametrize("strength", [0.0, 0.1, 10.0])
+every_strength = pytest.mark.parametrize("strength", [0.0, 0.1, 10.0, 1000.0])
 
 
 # The penalties themselves ---------------------------------------------------------------------------------------------
