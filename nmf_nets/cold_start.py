@@ -1,6 +1,7 @@
 """The codes that an update, or an encoder made of projections, begins with."""
 
 import torch
+from torch import Tensor
 
 from nmf_nets.division import divisor, ratio
 from nmf_nets.lags import delayed, gathered
@@ -46,7 +47,7 @@ def projection_scale(W: Components) -> Scalar:
     return len(W) / (W @ W.T).sum()
 
 
-def correlated_codes(X: Matrix, W: Components, lags: int) -> Codes:
+def correlated_codes(X: Matrix, W: Components, lags: int) -> Tensor:
     """Σ_τ S_−τ X W_τᵀ, how well each row begins a motif, times the number with which Σ v x̂ = Σ v x.
 
     Zero exactly where no step could make it anything else: where nothing that W_τ could explain follows.

@@ -53,7 +53,7 @@ class Decoder(nn.Module, ABC):
         return torch.linalg.vector_norm(self.W, dim=1)
 
     def start_of_encoder(self, start: Factorization) -> Factorization:
-        """The same start as an encoder has to see it: with the columns that H needs, and the W that codes meet."""
+        """The start as an encoder has to see it: with the columns that H needs, and what they meet in their rows."""
         return start
 
     def forward(self, H: Codes) -> Data:

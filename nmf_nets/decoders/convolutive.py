@@ -67,8 +67,9 @@ class Convolutive(Decoder):
         return delayed(H, self.lags)
 
     def start_of_encoder(self, start: Factorization) -> Factorization:
-        """The codes of the start in equal parts for all shifts, which W tells apart."""
-        return Factorization(start.H.repeat(1, self.shifts) / self.shifts, self.W.detach(), self.copies)
+        """The codes of the start in equal parts for all shifts, and W_0 R_φ, which they meet in their own rows."""
+        H = start.H.repeat(1, self.shifts) / self.shifts
+        return Factorization(H, self.W.detach()[: H.shape[1]], self.shifts)
 
     def rescale_(self, sizes: Tensor) -> None:
         self.weight.assign_(self.weight.value.detach() / sizes[: self._shape[0], None])

@@ -46,7 +46,7 @@ class Encoder(nn.Module, ABC):
         terms: the penalties on H, for codes that are made by steps; what learns, learns them from the objective.
         """
 
-    def learn(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> tuple[Codes, Codes]:
+    def learn(self, X: Matrix, W: Tensor, rows: Rows | None = None, terms: Terms = PLAIN) -> tuple[Codes, Codes]:
         """The codes, and those that the encoder learns by: the same, unless it refines what it proposes."""
         codes = self(X, W, rows, terms)
         return codes, codes

@@ -10,7 +10,7 @@ from nmf_nets.factorization import Factorization
 from nmf_nets.half_steps.coupled import CoupledSteps
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal, refuse_count
-from nmf_nets.shapes import Codes, Components, Rows
+from nmf_nets.shapes import Codes, Rows
 
 
 class Convolutional(Encoder):
@@ -21,7 +21,7 @@ class Convolutional(Encoder):
     progress: ends when the codes move by less than so much of their first move.
     warm: in training, codes go on from those that are kept, by so many half-steps; with 1 and optimizer=multiplicative
     that is the classical algorithm, and 0 keeps none. Codes are detached (Danskin), as those of encoder=unrolled.
-    The lags are those of the start, which has so many times as many components as codes (Decoder.start_of_encoder).
+    lags: of the decoder, whose W has so many rows for each column of the codes.
     """
 
     codes_coupled_rows = True
@@ -30,6 +30,7 @@ class Convolutional(Encoder):
         self,
         start: Factorization,
         divergence: Divergence,
+        lags: int,
         steps: int = 100,
         progress: float = 1e-5,
         warm: int = 3,
@@ -39,15 +40,15 @@ class Convolutional(Encoder):
         if warm != 0:
             refuse_count("encoder.warm, unless it is 0,", warm)
         self.divergence, self.steps, self.progress, self.warm = divergence, steps, progress, warm
-        self.lags, self.width = len(start.W) // start.H.shape[1], len(start.W)
+        self.lags, self.width = lags, lags * start.H.shape[1]
         self.kept = start.H.clone() if warm else None
 
     @torch.no_grad()
-    def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
+    def forward(self, X: Matrix, W: Tensor, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
         if len(W) != self.width:
             raise Refusal(
-                f"encoder=convolutional started with {self.width} rows of W, but is given {len(W)}; give it what "
-                "decoder.start_of_encoder makes of the start."
+                f"encoder=convolutional was made for {self.width} rows of W, but is given {len(W)}; give it the lags "
+                "of the decoder, and what its start_of_encoder makes of the start."
             )
         half_step = CoupledSteps(self.divergence, X, W, self.lags, terms)
         if not self.training or self.kept is None or rows is None:

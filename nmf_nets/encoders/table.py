@@ -25,7 +25,7 @@ class Table(Encoder):
         super().__init__()
         self.codes = Weight(start.H, constraint)
 
-    def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
+    def forward(self, X: Matrix, W: Tensor, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
         if rows is None:
             raise Refusal(
                 "encoder=table has codes for its training rows only; use encoder=exact on the same W for others."

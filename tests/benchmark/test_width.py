@@ -19,7 +19,7 @@ from nmf_nets.optimizers.multiplicative import Multiplicative
 
 def method() -> Net:
     return Net(
-        lambda start: Convolutional(start, Frobenius()),
+        lambda start: Convolutional(start, Frobenius(), 4),
         lambda start: Convolutive(start, Projected(), 4),
         Multiplicative,
         random,
@@ -31,6 +31,7 @@ def problem(width: int | None) -> Problem:
     return Problem(as_matrix(X), Frobenius(), 3, width=width)
 
 
+@pytest.mark.untyped
 def test_factors_may_be_as_wide_as_the_problem_says_or_plain():
     evaluator = Evaluator(problem(12))
     for r in (3, 12):

@@ -263,7 +263,7 @@ def test_the_bar_shows_loss_and_gap(data, capsys):
 
 @pytest.mark.parametrize("shifts", [1, 2])
 @pytest.mark.parametrize(
-    "encoder", [lambda start: Table(start, Projected()), lambda start: Convolutional(start, Frobenius())]
+    "encoder", [lambda start: Table(start, Projected()), lambda start: Convolutional(start, Frobenius(), 7)]
 )
 def test_motifs_move_to_the_middle_and_their_codes_the_other_way(encoder, shifts):
     start = Factorization(torch.rand(30, 2), torch.rand(2, 6))

@@ -73,7 +73,7 @@ def model(
     decoder = Convolutive(start, Projected(), lags, shifts, seed)
     begin = decoder.start_of_encoder(start)
     table = encoder == "table"
-    return Table(begin, Projected()) if table else Convolutional(begin, beta_divergence(beta), warm=1), decoder
+    return Table(begin, Projected()) if table else Convolutional(begin, beta_divergence(beta), lags, warm=1), decoder
 
 
 def net_of(X: Matrix, lags: int, shifts: int, beta: float, encoder: str = "table", **options) -> NonNegativeAutoencoder:
@@ -125,7 +125,8 @@ def test_the_start_is_that_of_plain_nmf_for_as_long_as_motifs_last(lags, shifts,
     decoder = Convolutive(start, constraint, lags, shifts)
     begin = decoder.start_of_encoder(start)
     assert begin.H.shape == (30, 3 * shifts)
-    assert begin.W.shape == (3 * lags * shifts, 12)
+    assert begin.W.shape == (3 * shifts, 12)
+    assert decoder.W.shape == (3 * lags * shifts, 12)
     assert gap(decoder.motifs.sum(1), start.W) < 0.1
     assert 0.5 < float(decoder(begin.H).detach().mean() / X.mean) < 1.3
     again, other = (Convolutive(start, constraint, lags, shifts, seed).W for seed in (0, 1))
@@ -286,7 +287,7 @@ def test_planted_motifs_are_found_up_to_a_shift():
     X = data.training
     start = random(X, 3, torch.Generator().manual_seed(0))
     decoder = Convolutive(start, Projected(), 15)
-    encoder = Convolutional(decoder.start_of_encoder(start), KullbackLeibler())
+    encoder = Convolutional(decoder.start_of_encoder(start), KullbackLeibler(), 15)
     net = NonNegativeAutoencoder(encoder, decoder, KullbackLeibler(), Multiplicative)
     values(net, X, 100)
     assert motif_cosines(decoder.motifs.detach(), data.dataset.motifs).min() > 0.95
@@ -344,9 +345,10 @@ def test_unseen_codes_come_nearer_with_momentum_than_without_and_end_stationary(
         encoder.steps, encoder.progress = steps, 0.0
         return float(D.total(X, Factorization(decoder.spread(encoder(X, W)), W)))
 
-    H = Convolutional(Factorization(uniform(30, 3), W), D)(X, W)
-    plain = Convolutional(Factorization(uniform(30, 3), W), D, steps=1, progress=0)(X, W)
-    table = Table(Factorization(plain, W), Projected())
+    begin = Factorization(uniform(30, 3), W[:3])
+    H = Convolutional(begin, D, decoder.lags)(X, W)
+    plain = Convolutional(begin, D, decoder.lags, steps=1, progress=0)(X, W)
+    table = Table(Factorization(plain, W[:3]), Projected())
     net = NonNegativeAutoencoder(table, decoder, D, Multiplicative)
     theta = table.codes.theta
     for _ in range(29):
@@ -392,7 +394,7 @@ def test_codes_that_are_no_function_of_w_are_detached_and_without_memory_none_is
     encoder, decoder = model(X, 3, 1, "convolutional")
     assert not encoder(X, decoder.W, torch.arange(30)).requires_grad
     start = decoder.start_of_encoder(random(X, 3, torch.Generator().manual_seed(0)))
-    cold = Convolutional(start, Frobenius(), warm=0)
+    cold = Convolutional(start, Frobenius(), 3, warm=0)
     assert cold.kept is None
     assert torch.equal(cold(X, decoder.W, torch.arange(30)), cold.eval()(X, decoder.W))
 
@@ -443,7 +445,7 @@ def test_a_start_that_the_decoder_has_not_seen_is_refused_by_its_encoder():
     decoder = Convolutive(start, Projected(), 3)
     divergence: Divergence = Frobenius()
     with pytest.raises(Refusal, match="start_of_encoder"):
-        Convolutional(start, divergence)(X, decoder.W)
+        Convolutional(start, divergence, 2)(X, decoder.W)
 
 
 @pytest.mark.parametrize(
@@ -452,4 +454,4 @@ def test_a_start_that_the_decoder_has_not_seen_is_refused_by_its_encoder():
 def test_impossible_numbers_of_half_steps_are_refused(options, said):
     start = random(as_matrix(data()), 3, torch.Generator().manual_seed(0))
     with pytest.raises(Refusal, match=said):
-        Convolutional(start, Frobenius(), **options)
+        Convolutional(start, Frobenius(), 3, **options)

@@ -124,6 +124,7 @@ def test_adam_trains_it_too():
     assert values[-1] < 0.05 * values[0]
 
 
+@pytest.mark.untyped
 def test_what_symmetric_nmf_cannot_serve_gets_a_sentence():
     square, wide = (as_matrix(torch.rand(6, m) + 0.1) for m in (6, 5))
     start = random(wide, 2, torch.Generator().manual_seed(0))

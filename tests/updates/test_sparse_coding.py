@@ -208,6 +208,7 @@ def test_adam_lowers_the_objective_within_the_constraint(constraint):
     torch.testing.assert_close(constraint.forward(constraint.right_inverse(net.decoder.W)), net.decoder.W)
 
 
+@pytest.mark.untyped
 @pytest.mark.parametrize("sparseness", [-0.1, 1.5, "much", None])
 def test_a_sparseness_that_is_none_is_refused(sparseness):
     for part in (Hoyer, HoyerConstraint):
