@@ -25,6 +25,8 @@ class Classical(Method):
         update_W = solver.update_W or solver.update
         solver.update.refuse(problem.divergence, problem.on_H)
         update_W.refuse(problem.divergence, problem.on_W)
+        if solver.signed and not problem.X.signed:
+            raise Refusal("semi-NMF makes W of any sign, which is no factorization of X ≥ 0; give it data of any sign.")
         if problem.X.signed and not solver.signed:
             raise Refusal(
                 f"X has negative entries, which H W ≥ 0 cannot reach, but {type(update_W).__name__} keeps W ≥ 0; use "
