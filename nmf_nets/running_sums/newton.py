@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nmf_nets.division import ratio
 from nmf_nets.kernels.columns import Rows, Sums, fit_columns
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
@@ -39,7 +40,7 @@ class NewtonSums(RunningSums):
             known |= {"sums": _nothing(W), "before": _nothing(W), "s": W.new_zeros(len(W))}
         begins = self.count(objective, known)
         if objective.rows is None or n_rows is None:
-            W = self._solved(X, H, W, None, known)[0]
+            W = self._added(X, H, W, known)
         else:
             if "history" not in known:
                 known |= {"history": W.new_zeros(n_rows, len(W)), "weights": W.new_zeros(n_rows)}
@@ -62,6 +63,15 @@ class NewtonSums(RunningSums):
             known["s"][components] = 0
         if "history" in known:
             known["history"][:, components] = 0
+
+    def _added(self, X: Matrix, H: Codes, W: Components, known: dict[str, Any]) -> Components:
+        """W once the rows of a stream were seen. A feature that none has had yet, whose best W is 0, becomes w s_old / s:
+        as if it had been found once, in the first batch, so that it is not lost if it comes.
+        """
+        before = known["s"].clone()
+        W = self._solved(X, H, W, None, known)[0]
+        fading = torch.where(before > 0, ratio(before, known["s"]), 1)
+        return torch.where(known["sums"][2] > 0, W, fading[:, None] * W)
 
     def _replaced(self, X: Matrix, H: Codes, W: Components, index: Tensor, known: dict[str, Any]) -> Components:
         """W once the rows of the training matrix at the index were seen again, or for the first time."""
