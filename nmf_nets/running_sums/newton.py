@@ -65,8 +65,8 @@ class NewtonSums(RunningSums):
             known["history"][:, components] = 0
 
     def _added(self, X: Matrix, H: Codes, W: Components, known: dict[str, Any]) -> Components:
-        """W once the rows of a stream were seen. A feature that none has had yet, whose best W is 0, becomes w s_old / s:
-        as if it had been found once, in the first batch, so that it is not lost if it comes.
+        """W once the rows of a stream were seen. Of a feature that none has had yet, whose best W is 0, w becomes
+        w s_old / s: as if it had been seen once, with the first batch, so that it is not lost if it comes.
         """
         before = known["s"].clone()
         W = self._solved(X, H, W, None, known)[0]
