@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nmf_nets.division import ratio
 from nmf_nets.kernels.columns import Rows, Sums, fit_columns
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
@@ -65,13 +64,12 @@ class NewtonSums(RunningSums):
             known["history"][:, components] = 0
 
     def _added(self, X: Matrix, H: Codes, W: Components, known: dict[str, Any]) -> Components:
-        """W once the rows of a stream were seen. Of a feature that none has had yet, whose best W is 0, w becomes
-        w s_old / s: as if it had been seen once, with the first batch, so that it is not lost if it comes.
+        """W once the rows of a stream were seen. Of a feature that none has had until batch t, whose best W is 0, it is
+        1/t of what it was at first: as if the feature had been seen once, so that it is not lost if it comes.
         """
-        before = known["s"].clone()
+        t = known["batches"]
         W = self._solved(X, H, W, None, known)[0]
-        fading = torch.where(before > 0, ratio(before, known["s"]), 1)
-        return torch.where(known["sums"][2] > 0, W, fading[:, None] * W)
+        return torch.where(known["sums"][2] > 0, W, (1 - 1 / t if t > 1 else 1) * W)
 
     def _replaced(self, X: Matrix, H: Codes, W: Components, index: Tensor, known: dict[str, Any]) -> Components:
         """W once the rows of the training matrix at the index were seen again, or for the first time."""
