@@ -9,9 +9,9 @@ from torch import Tensor
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
-from nmf_nets.factorization import Factorization
+from nmf_nets.factorization import Factorization, refuse_equal_components
 from nmf_nets.fit import divergence_of, init_of
-from nmf_nets.inits.base import Init, refuse_equal_components, refuse_n_components
+from nmf_nets.inits.base import Init, refuse_n_components
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
 from nmf_nets.refusal import Refusal
@@ -38,8 +38,9 @@ class Stream:
     batches of n. Where the source of the rows changes, W follows within so many; where it does not, less is remembered
     than could be.
     aging: at batch t earlier ones weigh (1 − 1/t)^aging at most, as the codes of the first were made when W was worse;
-    Mairal et al. take 1.5. About the last t / aging batches count then, and `memory` bounds that for a source that
-    changes. repeats: steps on W a batch.
+    Mairal et al. take 1.5. About the last t / aging batches count then: rows that come in an order, by class say, are
+    to be shuffled, or aging to be small.
+    repeats: steps on W a batch.
     steps, progress: half-steps for codes at most, until one moves a row by less than `progress` of the first.
     init, seed: W of the first batch as a whole; W: instead of that.
     on_H: penalties on the codes.
@@ -68,15 +69,13 @@ class Stream:
         self.repeats, self.memory, self.aging = repeats, memory, aging
         self.steps, self.progress, self.init, self.seed = steps, progress, init, seed
         self.known: dict[str, Any] = {}
-        self.sums: RunningSums | None = None
         self.W: Components | None = None if W is None else as_matrix(W, name="W").dense().clone()
         if self.W is not None:
             if len(self.W) != n_components:
                 raise Refusal(f"W has {len(self.W)} rows, but n_components is {n_components}; give one for each.")
             refuse_equal_components(Factorization(self.W[:1].new_ones(1, n_components), self.W))
-        if update is not None:
-            self._choose(update)
-        sums_of(Multiplicative(self.divergence), repeats, memory, aging)  # refuses numbers before the first batch
+        multiplicative = Multiplicative(self.divergence)
+        self._sums(update or multiplicative, update_W or update or multiplicative)  # to refuse before the first batch
 
     def partial_fit(self, X: Any, H: Codes | None = None, weights: Any = None) -> Factorization:
         """The codes of the batch, made on W as it was, and W after it.
@@ -85,15 +84,15 @@ class Stream:
         Raises Refusal for what `as_matrix` refuses, and for another number of features than before.
         """
         X = self._batch(X, weights)
-        if self.update is None or self.sums is None:
-            named_update = Multiplicative(self.divergence) if X.weights is not None else None
-            self._choose(self.update or named_update or named("auto", X, self.divergence).update)
-        assert self.update is not None
-        assert self.sums is not None
-        before = self._first(X) if self.W is None else self.W
-        self.sums.refuse(Objective(X, Factorization(before.T[:1], before), self.divergence))
-        H = self.update(X, H, before, self.steps, self.progress, self.on_H)
-        self.W = self.sums.fitted(Objective(X, Factorization(H, before), self.divergence), self.known).contiguous()
+        update, sums = self._parts(X)
+        W = self._first(X) if self.W is None else self.W
+        if H is not None:
+            H = as_matrix(H, W.dtype, name="H").dense()
+            if H.shape != (X.shape[0], len(W)):
+                raise Refusal(f"H must have the shape {(X.shape[0], len(W))}, but has {tuple(H.shape)}.")
+        sums.refuse_data(X)
+        H = update(X, H, W, self.steps, self.progress, self.on_H)
+        self.W = sums.fitted(Objective(X, Factorization(H, W), self.divergence), self.known).contiguous()
         return Factorization(H, self.W)
 
     def codes(self, X: Any, weights: Any = None) -> Codes:
@@ -101,10 +100,10 @@ class Stream:
 
         Raises Refusal before the first batch, unless W was given.
         """
+        if self.W is None:
+            raise Refusal("there are no components yet; call partial_fit first, or give W.")
         X = self._batch(X, weights)
-        if self.W is None or self.update is None:
-            raise Refusal("there are no components yet; call partial_fit first, or give W and update.")
-        return self.update(X, None, self.W, self.steps, self.progress, self.on_H)
+        return self._parts(X)[0](X, None, self.W, self.steps, self.progress, self.on_H)
 
     def state_dict(self) -> dict[str, Any]:
         """W and the sums, for torch.save; with them a stream of the same settings goes on to the bit."""
@@ -114,11 +113,20 @@ class Stream:
         state = deepcopy(state)
         self.W, self.known = state["W"], state["known"]
 
-    def _choose(self, update: Update) -> None:
-        update_W = self.update_W or update
+    def _parts(self, X: Matrix) -> tuple[Update, RunningSums]:
+        """The update of the codes and the sums; where no update was given, they are chosen for good by the first X."""
+        if self.update is None:
+            weighted = X.weights is not None
+            chosen = (
+                Multiplicative(self.divergence) if weighted else named("auto", X, self.divergence, self.on_H).update
+            )
+            self.update = chosen
+        return self.update, self._sums(self.update, self.update_W or self.update)
+
+    def _sums(self, update: Update, update_W: Update) -> RunningSums:
         update.refuse(self.divergence, self.on_H)
         update_W.refuse(self.divergence)
-        self.update, self.sums = update, sums_of(update_W, self.repeats, self.memory, self.aging)
+        return sums_of(update_W, self.repeats, self.memory, self.aging)
 
     def _batch(self, X: Any, weights: Any) -> Matrix:
         W = self.W

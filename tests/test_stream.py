@@ -13,6 +13,7 @@ import torch
 from sklearn.decomposition import MiniBatchNMF
 from torch import Tensor
 
+import nmf_nets
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.constraints.projected import Projected
 from nmf_nets.decoders.linear import Linear
@@ -309,6 +310,13 @@ def test_a_stream_that_is_saved_or_pickled_goes_on_to_the_bit(beta, update):
     assert torch.equal(fed(pickled, X[60:]), expected)
 
 
+def test_a_stream_that_is_loaded_codes_rows_before_it_sees_a_batch():
+    stream, loaded = Stream(R), Stream(R)
+    fed(stream, rows())
+    loaded.load_state_dict(stream.state_dict())
+    assert torch.equal(loaded.codes(rows(7)), stream.codes(rows(7)))
+
+
 def test_a_saved_state_is_a_copy():
     stream = begun(2.0, HALS())
     fed(stream, rows(30))
@@ -352,6 +360,10 @@ def test_a_stream_begins_with_what_its_first_batch_gives(beta):
     full = factorize(X, R, divergence=D, max_iter=500)
     assert value(X, W, D) < (2.5 if D.beta == 0 else 1.3) * full.divergence_value
     assert torch.equal(stream.codes(X.numpy()), stream.codes(X))
+
+
+def test_the_front_door_has_it():
+    assert nmf_nets.Stream is Stream
 
 
 def test_a_first_batch_of_one_row_will_do():
@@ -401,6 +413,7 @@ REFUSED = {
     "all components": lambda: Stream(R, W=torch.ones(R, M)),
     "does not minimise": lambda: Stream(R, "kullback_leibler", update=HALS()),
     "divergence is 'l2'": lambda: Stream(R, "l2"),
+    "H must have the shape": lambda: begun(2.0, HALS()).partial_fit(rows(15), uniform(14, R)),
     "must be non-negative": lambda: Stream(R).partial_fit(-rows()),
     "needs X > 0": lambda: Stream(R, 0.0).partial_fit(torch.zeros(2, 3)),
 }

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Components
@@ -62,7 +63,11 @@ class RunningSums(ABC):
         """Raises Refusal for what the sums cannot heed."""
         if objective.on_W.penalties:
             raise Refusal("running sums know no penalties on W; use optimizer=block on full batches.")
-        if objective.X.weights is not None and not self.takes_weights:
+        self.refuse_data(objective.X)
+
+    def refuse_data(self, X: Matrix) -> None:
+        """Raises Refusal for weights that the sums cannot heed."""
+        if X.weights is not None and not self.takes_weights:
             raise Refusal(
                 f"{type(self).__name__} cannot heed weights of X; use update=multiplicative, whose sums do, or "
                 "optimizer=block on full batches."

@@ -10,8 +10,8 @@ from nmf_nets.plots.curves import draw_curves
 from nmf_nets.plots.hierarchy import draw_hierarchy
 from nmf_nets.plots.motifs import draw_motifs, draw_sequence
 from nmf_nets.plots.penalties import Moved, code_rows, component_tiles, draw_penalties, enclosure
-from nmf_nets.refusal import Refusal
 from nmf_nets.plots.stream import draw_stream
+from nmf_nets.refusal import Refusal
 
 
 def pixels(figure):
