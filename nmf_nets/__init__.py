@@ -12,14 +12,15 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 __version__ = "0.1.0"
 
-__all__ = ["Moment", "Result", "factorize"]
+__all__ = ["Moment", "Result", "Stream", "factorize"]
 
 if TYPE_CHECKING:
     from nmf_nets.fit import Moment, Result, factorize
+    from nmf_nets.stream import Stream
 
 
 def __getattr__(name: str) -> Any:
     """The front door is opened when it is used: `import nmf_nets` alone loads no torch."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module("nmf_nets.fit"), name)
+    return getattr(importlib.import_module("nmf_nets.stream" if name == "Stream" else "nmf_nets.fit"), name)

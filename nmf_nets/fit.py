@@ -124,7 +124,7 @@ def factorize(
     _refuse_numbers(tol, kkt_tol, max_iter, check_every, max_seconds)
     refuse_n_components(n_components)
     returned = _as_given(X)
-    D = _divergence(divergence)
+    D = divergence_of(divergence)
     signed = solver.signed if isinstance(solver, Solver) else solver in SOLVERS and SOLVERS[solver](D).signed
     X = as_matrix(X, dtype, weights, signed=signed)
     D.refuse(X)
@@ -230,7 +230,8 @@ def _as_given(X: Any) -> Callable[[Tensor], Any]:
     return lambda M: np.ascontiguousarray(M.cpu().numpy())
 
 
-def _divergence(given: str | float | Divergence) -> Divergence:
+def divergence_of(given: str | float | Divergence) -> Divergence:
+    """By name, by β, or itself. Raises Refusal for a name that is none."""
     if isinstance(given, Divergence):
         return given
     if isinstance(given, str):
@@ -285,7 +286,7 @@ def _start(
         generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
         if init == "auto" and recipe.signed:
             init = random_codes
-        return _init(init, X, n_components)(X, n_components, generator)
+        return init_of(init, X, n_components)(X, n_components, generator)
     H, W = (start.H, start.W) if isinstance(start, Factorization) else start
     n, m = X.shape
     H = None if H is None else _factor("H", H, (n, n_components), X, unit)
@@ -307,7 +308,8 @@ def _start(
     return begin
 
 
-def _init(init: str | Init, X: Matrix, n_components: int) -> Init:
+def init_of(init: str | Init, X: Matrix, n_components: int) -> Init:
+    """By name, or itself; auto is nndsvda where there are enough singular vectors and no weights, else random."""
     if not isinstance(init, str):
         return init
     if init == "auto":

@@ -28,7 +28,7 @@ LAYERS = [
     ["optimizers", "running_sums", "solvers"],
     ["exact"],
     ["inits"],
-    ["modules", "plots", "loggers", "run_directory", "fit"],
+    ["modules", "plots", "loggers", "run_directory", "fit", "stream"],
     ["callbacks", "benchmark"],
     ["verdict", "program"],
     ["train"],
@@ -53,6 +53,7 @@ BESIDE = {
     ("extras", "refusal"),
     ("decoders", "solver"),
     ("optimizers", "running_sums"),
+    ("stream", "fit"),
     ("benchmark", "program"),
     ("benchmark", "callbacks"),
 }

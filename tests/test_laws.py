@@ -95,6 +95,10 @@ LAWS = {
         "test_data_times_c_and_a_start_times_its_root_give_codes_times_the_root",
         "test_training_on_data_times_c_gives_factors_times_the_root_of_c",
     ],
+    "a net on a stream is the classical stream, and with multiplicative sums scikit-learn's": [
+        "test_a_net_on_a_stream_takes_its_steps",
+        "test_multiplicative_sums_are_those_of_scikit_learn",
+    ],
 }
 
 

@@ -39,7 +39,7 @@ class NewtonSums(RunningSums):
             known |= {"sums": _nothing(W), "before": _nothing(W), "s": W.new_zeros(len(W))}
         begins = self.count(objective, known)
         if objective.rows is None or n_rows is None:
-            W = self._solved(X, H, W, None, known)[0]
+            W = self._added(X, H, W, known)
         else:
             if "history" not in known:
                 known |= {"history": W.new_zeros(n_rows, len(W)), "weights": W.new_zeros(n_rows)}
@@ -62,6 +62,14 @@ class NewtonSums(RunningSums):
             known["s"][components] = 0
         if "history" in known:
             known["history"][:, components] = 0
+
+    def _added(self, X: Matrix, H: Codes, W: Components, known: dict[str, Any]) -> Components:
+        """W once the rows of a stream were seen. Of a feature that none has had until batch t, whose best W is 0, it is
+        1/t of what it was at first: as if the feature had been seen once, so that it is not lost if it comes.
+        """
+        t = known["batches"]
+        W = self._solved(X, H, W, None, known)[0]
+        return torch.where(known["sums"][2] > 0, W, (1 - 1 / t if t > 1 else 1) * W)
 
     def _replaced(self, X: Matrix, H: Codes, W: Components, index: Tensor, known: dict[str, Any]) -> Components:
         """W once the rows of the training matrix at the index were seen again, or for the first time."""

@@ -20,6 +20,7 @@ from nmf_nets.benchmark.base import Method, Problem
 from nmf_nets.benchmark.methods.gensim import Gensim
 from nmf_nets.benchmark.methods.nn_fac import NNFac
 from nmf_nets.benchmark.methods.scikit_learn_minibatch import ScikitLearnMiniBatch
+from nmf_nets.benchmark.methods.stream import Streaming
 from nmf_nets.benchmark.methods.tensorly import TensorLy
 from nmf_nets.benchmark.methods.torchnmf import TorchNMF
 from nmf_nets.benchmark.recorder import Budget, Recorder, Status
@@ -52,6 +53,7 @@ class Adapter:
 
 EVERY_BETA = (2, 1, 0.5, 0)
 ADAPTERS = {
+    "stream": Adapter(lambda: Streaming(random, 25), EVERY_BETA, sparse=True, codes=True),
     "scikit_learn_minibatch": Adapter(lambda: ScikitLearnMiniBatch(25), EVERY_BETA, sparse=True, codes=True),
     "torchnmf": Adapter(TorchNMF, EVERY_BETA, "torchnmf", sparse=True, codes=True),
     "tensorly mu": Adapter(lambda: TensorLy("mu"), extra="tensorly"),

@@ -236,7 +236,6 @@ ENCODERS: dict[str, Callable[[Factorization, Divergence, Update, Constraint], En
 LATER = [*DIVERGENCES][1:]
 # (encoder, divergence, optimizer) -> a part of the sentence of refusal; all other combinations are allowed
 REFUSED = {
-    **{(*pair, "online"): "finds W from sums" for pair in product(ENCODERS, LATER[1:])},
     **{
         (*pair, "multiplicative"): "needs non-negative weights"
         for pair in product(("mlp", "refined", "lista"), DIVERGENCES)

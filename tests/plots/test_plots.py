@@ -10,6 +10,7 @@ from nmf_nets.plots.curves import draw_curves
 from nmf_nets.plots.hierarchy import draw_hierarchy
 from nmf_nets.plots.motifs import draw_motifs, draw_sequence
 from nmf_nets.plots.penalties import Moved, code_rows, component_tiles, draw_penalties, enclosure
+from nmf_nets.plots.stream import draw_stream
 from nmf_nets.refusal import Refusal
 
 
@@ -161,3 +162,11 @@ def test_pictures_of_zeros_and_of_a_single_strength_can_be_drawn(dtype):
     ]
     alone = moved(strengths=[0], net=[0.0], classical=[0.0], pictures=pictures)
     assert pixels(draw_penalties([alone])).std() > 1
+
+
+def test_every_stream_has_a_line_and_every_change_of_the_source():
+    gaps = {"forgets": [(10, 0.5), (20, 0.1), (30, 0.4)], "remembers": [(10, 0.5), (20, 0.2), (30, 0.9)]}
+    axes = draw_stream(gaps, [20]).axes[0]
+    assert [line.get_label() for line in axes.lines] == ["forgets", "remembers", "another source"]
+    assert list(axes.lines[0].get_ydata()) == [0.5, 0.1, 0.4]
+    assert pixels(draw_stream(gaps)).std() > 1
