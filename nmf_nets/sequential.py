@@ -49,7 +49,7 @@ class Growth:
     iterations: int = 20
 
     def path(self, X: Matrix, n_components: int) -> Iterator[Factorization]:
-        """The factorization with 1, 2, …, n_components components; once none lowers the loss, those that follow are 0."""
+        """The factorization with 1, 2, …, n_components components."""
         refuse_n_components(n_components)
         refuse_growth(X, self.criterion)
         if self.solver.signed:
@@ -76,7 +76,7 @@ def refuse_growth(X: Matrix, criterion: Criterion) -> None:
 
 
 def first_component(X: Matrix) -> Factorization:
-    """The means of columns, and of rows relative to them: X̂ = (X1)(1ᵀX) / ΣX, the best there is for Kullback–Leibler."""
+    """Rows times means of columns: X̂ = (X1)(1ᵀX) / ΣX, the best there is for the Kullback–Leibler divergence."""
     w = _flat(X.T, X.values.new_ones(1, X.shape[0])).T
     return Factorization(_flat(X, w), w).balanced()
 

@@ -23,12 +23,12 @@ class Grow(Callback):
     """Nested growth of a net: it begins with one component, and every `epochs` epochs another is appended to its own
     codes and W as in Growth, all that there are going on to be trained.
 
-    The net has all its components from the start; those to come are 0 in W and in the codes, which no step can change,
-    so that a checkpoint is that of any net and a resumed run is the uninterrupted one. The start counts for its shapes.
+    The net has all its components from the start; those to come are 0 in W and in the codes, which no step can change:
+    a checkpoint is that of any net, and a resumed run is the uninterrupted one. Of the start only the shapes count.
     update: that refines a new component alone. With a table, full batches and block steps without extrapolation this
     is Growth.
-    Refuses constraints without a zero, encoders that give codes to a component of zeros, and a training that ends before
-    the last component has come.
+    Refuses constraints without a zero, encoders that give codes to a component of zeros, Reseed, and a training that
+    ends before the last component has come.
     """
 
     def __init__(self, update: Update, epochs: int = 20):
@@ -41,15 +41,16 @@ class Grow(Callback):
         needed = (len(pl_module.decoder.W) - 1) * self.epochs + 1
         if trainer.max_epochs is not None and 0 <= trainer.max_epochs < needed:
             raise Refusal(
-                f"the last component would come in epoch {needed}, but trainer.max_epochs is {trainer.max_epochs}; lower "
-                "callbacks.grow.epochs."
+                f"the last component would come in epoch {needed}, but trainer.max_epochs is {trainer.max_epochs}; "
+                "lower callbacks.grow.epochs."
             )
         if any(isinstance(callback, Reseed) for callback in trainer.callbacks):  # pyright: ignore[reportAttributeAccessIssue]
             raise Refusal(
                 "callbacks.reseed would start components before they grow; take it out with ~callbacks.reseed."
             )
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Before a batch, as Lightning does not tell of an epoch that a resumed run begins with."""
         data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         assert isinstance(pl_module, NonNegativeAutoencoder)
         assert isinstance(data, MatrixDataModule)
@@ -71,8 +72,8 @@ class Grow(Callback):
         else:
             if bool(W[k:].any()):
                 raise Refusal(
-                    f"{type(net.encoder).__name__} gives codes to components that are 0, so that they do not wait to grow; use "
-                    "encoder=unrolled, exact or table."
+                    f"{type(net.encoder).__name__} gives codes to components that are 0, so that they do not wait to "
+                    "grow; use encoder=unrolled, exact or table."
                 )
             own = net.own_factors(X)
             before = Factorization(own.H[:, :k], own.W[:k])

@@ -12,9 +12,17 @@ from nmf_nets.encoders.base import Encoder
 from nmf_nets.encoders.table import Table
 from nmf_nets.factorization import Factorization
 from nmf_nets.heads.base import Head
+from nmf_nets.multipliers import (
+    Approach,
+    approached,
+    begun,
+    below,
+    left_of,
+    refuse_steps,
+    refuse_underapproximation,
+)
 from nmf_nets.objective import Objective
 from nmf_nets.refusal import Refusal
-from nmf_nets.underapproximation import Approach, approached, begun, below, left_of, refuse_underapproximation
 
 
 class Underapproximating(torch.optim.Optimizer):
@@ -34,6 +42,7 @@ class Underapproximating(torch.optim.Optimizer):
                 "optimizer=underapproximating freezes the codes of one component after another; use encoder=table, "
                 "decoder=linear and no head."
             )
+        refuse_steps(steps, "optimizer.steps")
         super().__init__([{"params": [encoder.codes.theta, decoder.weight.theta]}], {})
         self._encoder, self._decoder, self._steps, self._exact = encoder, decoder, steps, exact
 

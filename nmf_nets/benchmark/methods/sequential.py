@@ -1,6 +1,6 @@
 """Nested growth of this package."""
 
-from itertools import count
+from collections.abc import Iterator
 
 from torch.nn.functional import pad
 
@@ -8,13 +8,14 @@ from nmf_nets.benchmark.base import Coder, Method, Observer, Problem
 from nmf_nets.factorization import Factorization
 from nmf_nets.refusal import Refusal
 from nmf_nets.sequential import Growth
+from nmf_nets.solver import Solver
 from nmf_nets.solvers import named
 
 
 class Sequential(Method):
-    """Growth with a solver by name, `iterations` of it at each number of components; one iteration shown is one component.
+    """Growth with a solver by name, `iterations` of it at each number of components; it shows one iteration for each.
 
-    After the last component the solver goes on with all of them. It makes its own start, one component.
+    Then the solver goes on with all components. It makes its own start, one component.
     """
 
     plain_only = False
@@ -32,19 +33,20 @@ class Sequential(Method):
             raise Refusal("growth takes no start; give it none, and it begins with one component.")
 
     def run(self, problem: Problem, start: Factorization | None, observe: Observer) -> Coder:
+        solver = named(self.solver, problem.X, problem.divergence)
+        W = None
+        for iteration, factors in enumerate(self._iterates(problem, solver), 1):
+            W = factors.W
+            if not observe(lambda: factors, iteration):  # noqa: B023 - called at once
+                break
+        assert W is not None
+        return lambda X: solver.update(X, None, W, 300, self.progress, problem.on_H)
+
+    def _iterates(self, problem: Problem, solver: Solver) -> Iterator[Factorization]:
         X, r = problem.X, problem.n_components
-        solver = named(self.solver, X, problem.divergence)
-        iterations, going = count(1), True
-        path = Growth(solver, problem.criterion, self.iterations).path(X, r)
-        while going and (factors := next(path, None)) is not None:
-            grown = padded(factors, r)
-            going = observe(lambda: grown, next(iterations))  # noqa: B023 - called at once
-        if going:
-            for grown in solver.iterates(X, grown, problem.on_H, problem.on_W):  # pyright: ignore[reportPossiblyUnboundVariable]
-                if not observe(lambda: grown, next(iterations)):  # noqa: B023
-                    break
-        W = grown.W  # pyright: ignore[reportPossiblyUnboundVariable]
-        return lambda rows: solver.update(rows, None, W, 300, self.progress, problem.on_H)
+        for factors in Growth(solver, problem.criterion, self.iterations).path(X, r):
+            yield padded(factors, r)
+        yield from solver.iterates(X, factors, problem.on_H, problem.on_W)  # pyright: ignore[reportPossiblyUnboundVariable]
 
 
 def padded(factors: Factorization, n_components: int) -> Factorization:

@@ -4,8 +4,9 @@ from nmf_nets.benchmark.base import Method, Observer, Problem
 from nmf_nets.benchmark.methods.sequential import padded
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.factorization import Factorization
+from nmf_nets.multipliers import refuse_underapproximation
 from nmf_nets.refusal import Refusal
-from nmf_nets.underapproximation import Underapproximation, refuse_underapproximation
+from nmf_nets.underapproximation import Underapproximation
 
 
 class NMU(Method):
