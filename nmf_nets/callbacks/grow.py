@@ -50,7 +50,7 @@ class Grow(Callback):
             )
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Before a batch, as Lightning does not tell of an epoch that a resumed run begins with."""
+        """Before a batch, on the clock; of an epoch that a resumed run begins with Lightning does not tell."""
         data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         assert isinstance(pl_module, NonNegativeAutoencoder)
         assert isinstance(data, MatrixDataModule)

@@ -113,7 +113,7 @@ class Crash(Callback):
 
 
 @pytest.mark.parametrize("batch_size", [None, 600])
-@pytest.mark.parametrize("step", [1, 6, 7, 8, 13, 19, 20])
+@pytest.mark.parametrize("step", [2, 6, 7, 8, 13, 19, 20])
 def test_a_run_that_crashed_while_it_grew_resumes_bitwise(tmp_path, batch_size, step):
     last = tmp_path / "last.ckpt"
     _, whole, _ = fit(FrobeniusNMF, batch_size=batch_size)
