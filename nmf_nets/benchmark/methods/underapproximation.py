@@ -12,11 +12,11 @@ from nmf_nets.underapproximation import Underapproximation
 class NMU(Method):
     """Underapproximation, one iteration for each component; it is done after the last one, and makes its own start."""
 
-    def __init__(self, steps: int = 200, exact: bool = True):
-        self.underapproximation = Underapproximation(steps, exact)
+    def __init__(self, steps: int = 200, tolerance: float | None = 0.0):
+        self.underapproximation = Underapproximation(steps, tolerance)
 
     def refuse(self, problem: Problem, start: Factorization | None) -> None:
-        refuse_underapproximation(problem.X)
+        refuse_underapproximation(problem.X, self.underapproximation.steps, self.underapproximation.tolerance)
         if not isinstance(problem.divergence, Frobenius):
             raise Refusal(f"underapproximation lowers squared errors alone, not β = {problem.divergence.beta:g}.")
         if start is not None:
