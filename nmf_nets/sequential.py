@@ -15,7 +15,7 @@ from nmf_nets.factorization import Factorization
 from nmf_nets.inits.base import refuse_n_components
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
-from nmf_nets.shapes import Codes, Components, Data
+from nmf_nets.shapes import Codes, Components
 from nmf_nets.solver import Solver
 from nmf_nets.updates.base import Update
 
@@ -155,7 +155,7 @@ class _Residual:
     def T(self) -> "_Residual":
         return _Residual(self.X.T, Factorization(self.factors.W.T, self.factors.H.T))
 
-    def __matmul__(self, v: Data) -> Data:
+    def __matmul__(self, v: Tensor) -> Tensor:
         H, W = self.factors.H, self.factors.W
         unused = H.new_zeros(len(H), v.shape[1])
         P, N = Frobenius().split_gradient(self.X, torch.cat([H, unused], 1), torch.cat([W, v.T]))

@@ -9,6 +9,7 @@ from nmf_nets.benchmark.methods.sequential import Sequential
 from nmf_nets.benchmark.methods.underapproximation import NMU
 from nmf_nets.divergences.beta import beta_divergence
 from nmf_nets.inits.random import random
+from nmf_nets.metrics.kkt_residual import kkt_residual
 from nmf_nets.refusal import Refusal
 
 A = np.random.default_rng(0).gamma(0.5, size=(30, 4)) @ np.random.default_rng(1).gamma(0.5, size=(4, 20)) + 0.01
@@ -31,11 +32,18 @@ def test_growth_shows_a_component_an_iteration_and_goes_on_with_all(beta):
     problem = Problem(as_matrix(A), beta_divergence(beta), 4)
     seen, coder = shown(Sequential(iterations=5), problem, 10)
     assert len(seen) == 10
-    assert [int((factors.W.sum(1) > 0).sum()) for factors in seen] == [1, 2, 3, *[4] * 7]
+    assert [int((factors.H.sum(0) > 0).sum()) for factors in seen] == [1, 2, 3, *[4] * 7]
     assert all(factors.W.shape == (4, 20) for factors in seen)
     H = coder(as_matrix(A[:7]))
     assert H.shape == (7, 4)
     assert bool((H >= 0).all())
+
+
+def test_what_is_still_growing_does_not_pass_for_a_stationary_point():
+    for beta in (2, 1):
+        problem = Problem(as_matrix(A), beta_divergence(beta), 4)
+        seen, _ = shown(Sequential(iterations=100), problem, 3)
+        assert all(kkt_residual(problem.X, factors, problem.divergence) > 1e-2 for factors in seen)
 
 
 def test_growth_stops_when_it_is_told_to():

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+import torch
 from torch.nn.functional import pad
 
 from nmf_nets.benchmark.base import Coder, Method, Observer, Problem
 from nmf_nets.factorization import Factorization
+from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
 from nmf_nets.sequential import Growth
 from nmf_nets.solver import Solver
@@ -45,11 +47,12 @@ class Sequential(Method):
     def _iterates(self, problem: Problem, solver: Solver) -> Iterator[Factorization]:
         X, r = problem.X, problem.n_components
         for factors in Growth(solver, problem.criterion, self.iterations).path(X, r):
-            yield padded(factors, r)
+            yield padded(factors, X, r)
         yield from solver.iterates(X, factors, problem.on_H, problem.on_W)  # pyright: ignore[reportPossiblyUnboundVariable]
 
 
-def padded(factors: Factorization, n_components: int) -> Factorization:
-    """With components of zeros for those to come."""
+def padded(factors: Factorization, X: Matrix, n_components: int) -> Factorization:
+    """With rows of X that have codes of 0 for those to come: components of zeros would pass for a stationary point."""
     more = n_components - factors.n_components
-    return Factorization(pad(factors.H, (0, more)), pad(factors.W, (0, 0, 0, more)))
+    rows = X.rows(torch.arange(more, device=X.device) * X.shape[0] // max(1, more)).dense()
+    return Factorization(pad(factors.H, (0, more)), torch.cat([factors.W, rows]))

@@ -25,5 +25,5 @@ class NMU(Method):
     def run(self, problem: Problem, start: Factorization | None, observe: Observer) -> None:
         r = problem.n_components
         for iteration, factors in enumerate(self.underapproximation.path(problem.X, r), 1):
-            if not observe(lambda: padded(factors, r), iteration):  # noqa: B023 - called at once
+            if not observe(lambda: padded(factors, problem.X, r), iteration):  # noqa: B023 - called at once
                 break
