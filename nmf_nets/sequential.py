@@ -51,7 +51,9 @@ class Growth:
     def path(self, X: Matrix, n_components: int) -> Iterator[Factorization]:
         """The factorization with 1, 2, …, n_components components."""
         refuse_n_components(n_components)
-        refuse_growth(X, self.criterion)
+        refuse_growth(X, self.criterion, self.solver.update)
+        if self.iterations < 1:
+            raise Refusal(f"iterations is {self.iterations}, but each number of components needs at least 1.")
         if self.solver.signed:
             raise Refusal("components that grow one by one are non-negative; take a solver that keeps W ≥ 0.")
         factors = first_component(X)
@@ -66,9 +68,11 @@ class Growth:
         return min((last, start), key=lambda factors: float(self.criterion.total(X, factors)))
 
 
-def refuse_growth(X: Matrix, criterion: Criterion) -> None:
+def refuse_growth(X: Matrix, criterion: Criterion, update: Update) -> None:
     """Raises Refusal for what a component after another cannot be made for."""
     criterion.divergence.refuse(X)
+    for terms in (criterion.on_H, criterion.on_W):
+        update.refuse(criterion.divergence, terms)
     if X.signed:
         raise Refusal("X has negative entries, but components that grow one by one are non-negative; shift or clip X.")
     if criterion.on_H.frozen is not None or criterion.on_W.frozen is not None:

@@ -228,6 +228,10 @@ def test_what_cannot_grow_gets_a_sentence():
         next(grown.path(as_matrix(-numbers(), signed=True), 2))
     with pytest.raises(Refusal, match="cannot be frozen from the start"):
         next(growth(2, "hals", X, on_H=Terms(frozen=torch.tensor([True, False]))).path(X, 2))
+    with pytest.raises(Refusal, match="iterations is 0"):
+        next(growth(2, "hals", X, 0).path(X, 2))
+    with pytest.raises(Refusal, match="does not minimise"):
+        next(Growth(grown.solver, Criterion(beta_divergence(1))).path(X, 2))
     with pytest.raises(Refusal, match="keeps W ≥ 0"):
         next(Growth(Solver(grown.solver.update, update_W=Unconstrained()), Criterion(D)).path(X, 2))
     with pytest.raises(Refusal, match=r"X\[\d+, \d+\] is 0"):

@@ -66,7 +66,7 @@ class Grow(Callback):
             raise Refusal(f"components of {type(decoder).__name__} cannot grow, as it makes W of other weights.")
         W = decoder.W.clone()
         if k == 0:
-            refuse_growth(X, net.criterion)
+            refuse_growth(X, net.criterion, self.update)
             new, moved = first_component(X), torch.arange(len(W), device=W.device)
             W = torch.zeros_like(W)
         else:
