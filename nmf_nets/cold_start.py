@@ -27,19 +27,19 @@ def least_squares_codes(B: Codes, G: Gram) -> Codes:
 def lifted_codes(X: Matrix, W: Components) -> Codes:
     """Least-squares codes, lifted off zero so that ratios can move them, each row then scaled to Σ_j x̂_ij = Σ_j x_ij.
 
-    The lift is 1e-3 of the row's flat code. A row of zeros keeps codes of zero.
+    The lift is 1e-3 of the row's flat code. A row of zeros keeps codes of zero, and so does a component of zeros.
     """
     s = W.sum(1)
-    flat = X.row_totals / divisor(s) / len(s)
+    flat = ratio(X.row_totals, s) / len(s)
     H = torch.maximum(least_squares_codes(X @ W.T, W @ W.T), 1e-3 * flat)
     return H * ratio(X.row_totals, H @ s[:, None])
 
 
 def flat_codes(X: Matrix, W: Components) -> Codes:
-    """For weighted data: every component alike, each row with Σ_j v_ij x̂_ij = Σ_j v_ij x_ij."""
+    """For weighted data: every component alike that is not zero, each row with Σ_j v_ij x̂_ij = Σ_j v_ij x_ij."""
     total = X.row_sum(X.given_weights * X.values)
     reached = X.row_sum(X.given_weights * X.columns(W.sum(0)))
-    return ratio(total, reached)[:, None].repeat(1, W.shape[0])
+    return torch.where(W.sum(1) > 0, ratio(total, reached)[:, None], 0)
 
 
 def projection_scale(W: Components) -> Scalar:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from nmf_nets.cold_start import lifted_codes
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
-from nmf_nets.division import divisor
+from nmf_nets.division import divisor, ratio
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
@@ -64,17 +64,18 @@ class MLP(Encoder):
             given, unit, root = _damped_codes(X, W)
             seen = torch.cat(given, 1) / divisor(unit)
             return (given[1] + unit * self._correction(seen, X, unit)).clamp(min=0) / root
-        total, s = X.row_totals, divisor(W.sum(1))
+        total, s = X.row_totals, W.sum(1)  # of a component of zeros, whose code is 0
+        per_s, s = ratio(torch.ones_like(s), s), divisor(s)
         with torch.set_grad_enabled(torch.is_grad_enabled() and X.values.requires_grad):
             h = lifted_codes(X, W)
             P, N = self.divergence.split_gradient(X, h, W)
-            ratio = torch.where(P > 0, N / P, 1).clamp(LEAST, 1 / LEAST).log()
+            rho = torch.where(P > 0, N / P, 1).clamp(LEAST, 1 / LEAST).log()
             share = (h * s / divisor(total)).clamp(min=LEAST).log()
-            given = torch.cat([share + torch.tensor(float(len(s))).log(), ratio], 1)
-        corrected = share + ratio + self._correction(given, X, total)
+            given = torch.cat([share + torch.tensor(float(len(s))).log(), rho], 1)
+        corrected = share + rho + self._correction(given, X, total)
         if self.divergence.beta == 1:
-            return total * corrected.softmax(1) / s
-        return total * corrected.exp() / s
+            return total * corrected.softmax(1) * per_s
+        return total * corrected.exp() * per_s
 
     def _correction(self, given: Tensor, X: Matrix, total: Tensor) -> Tensor:
         """f, of numbers of about 1."""
