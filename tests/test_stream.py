@@ -296,6 +296,20 @@ def test_zero_rows_and_columns_leave_no_nan(beta, update):
     assert (W[:, 3] < 0.6 * W.mean()).all()
 
 
+def test_what_no_row_has_of_a_component_fades_from_it_with_newtons_sums():
+    """Two kinds of rows that share no feature, and components that at first do."""
+    order = torch.randperm(80, generator=torch.Generator().manual_seed(0))
+    X = torch.block_diag(*[(1 + uniform(40, 1, seed=k)).expand(40, 5) for k in range(2)])[order]
+    W = torch.block_diag(*torch.ones(2, 1, 5, dtype=torch.float64)) + 0.05
+    stream = Stream(2, 1.0, update=ScalarNewton(), W=W, aging=0.0)
+    apart = [[W[0, 5:].sum() / W[0].sum()]]
+    for _ in range(10):
+        W = fed(stream, X, 10)
+        apart.append([W[0, 5:].sum() / W[0].sum(), W[1, :5].sum() / W[1].sum()])
+    assert max(apart[1]) < 0.3 * apart[0][0]
+    assert max(apart[10]) < 0.2 * max(apart[1])
+
+
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 @pytest.mark.parametrize("beta", [0.0, 1.0, 2.0])
 def test_what_was_not_observed_does_not_matter(beta, kind):
