@@ -453,7 +453,7 @@ REFUSED = {
     "no components yet": codes_too_soon,
     "zero everywhere": zeros_first,
     "GramSums cannot heed weights": weights_of_hals,
-    "GramSums know no penalties on W": penalties_of_hals,
+    "running sums know no penalties on W": penalties_of_hals,
     "memory is 0": lambda: Stream(R, memory=0),
     "memory is nan": lambda: Stream(R, memory=float("nan")),
     "aging is -1": lambda: Stream(R, aging=-1),

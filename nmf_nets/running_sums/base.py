@@ -72,7 +72,7 @@ class RunningSums(ABC):
         """Raises Refusal for penalties on W that the sums cannot heed."""
         if on_W.penalties and not self.takes_penalties:
             raise Refusal(
-                f"{type(self).__name__} know no penalties on W; use update=multiplicative, whose sums do, or "
+                "running sums know no penalties on W, but for the multiplicative ones; use update=multiplicative, or "
                 "optimizer=block on full batches."
             )
 
