@@ -345,7 +345,7 @@ def test_too_few_rows_are_refused(init, A):
             start(init, X)
 
 
-@every_one_from_rows
+@table(ANYTHING[1:] + FROM_ROWS)
 def test_weights_are_refused(init):
     with pytest.raises(Refusal, match="weights"):
         start(init, as_matrix(numbers(), weights=np.ones((30, 20))))
