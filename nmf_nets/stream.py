@@ -34,7 +34,7 @@ class Stream:
     codes takes the same steps.
 
     update, update_W: for H and for W; None for the divergence's own, multiplicative where the first batch has weights
-    or W penalties.
+    or W penalties other than l1 and l2.
     memory: what earlier batches still weigh at each batch: 1 forgets nothing, 1 − n / N remembers about N rows in
     batches of n. Where the source of the rows changes, W follows within so many; where it does not, less is remembered
     than could be.
@@ -44,7 +44,7 @@ class Stream:
     repeats: steps on W a batch.
     steps, progress: half-steps for codes at most, until one moves a row by less than `progress` of the first.
     init, seed: W of the first batch as a whole; W: instead of that.
-    on_H: penalties on the codes; on_W: on W, beside the D of a single row, which the multiplicative sums alone heed.
+    on_H: penalties on the codes; on_W: on W, beside the D of a single row.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Stream:
     def _parts(self, X: Matrix) -> tuple[Update, RunningSums]:
         """The update of the codes and the sums; where no update was given, they are chosen for good by the first X."""
         if self.update is None:
-            multiplicative = X.weights is not None or self.on_W.penalties
+            multiplicative = X.weights is not None or self.on_W.beyond_entries
             self.update = (
                 Multiplicative(self.divergence)
                 if multiplicative

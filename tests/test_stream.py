@@ -16,7 +16,7 @@ from torch import Tensor
 import nmf_nets
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.constraints.projected import Projected
-from nmf_nets.criterion import Terms
+from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.decoders.linear import Linear
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.beta import beta_divergence
@@ -29,6 +29,7 @@ from nmf_nets.optimizers.block import Block
 from nmf_nets.optimizers.online import Online
 from nmf_nets.penalties.l1 import L1
 from nmf_nets.penalties.l2 import L2
+from nmf_nets.penalties.volume import Volume
 from nmf_nets.refusal import Refusal
 from nmf_nets.stream import Stream
 from nmf_nets.updates.base import Update
@@ -136,6 +137,33 @@ def test_so_they_are_with_penalties(beta, l1_ratio, kind):
         assert gap(stream.partial_fit(batch, flat).W, torch.from_numpy(theirs.components_)) < 1e-10
     plain = begun(beta, update, steps=30, memory=0.7, aging=0.0, on_H=on_H)
     assert fed(plain, given).sum() > 1.02 * float(stream.W.sum())  # pyright: ignore
+
+
+@pytest.mark.parametrize(("beta", "update"), [(2.0, HALS()), (1.0, ScalarNewton())], ids=["hals", "newton"])
+@pytest.mark.parametrize("given", [(L1(4.0),), (L2(4.0),), (L1(1.0), L2(3.0))], ids=["l1", "l2", "both"])
+def test_mini_batches_with_penalties_end_near_where_full_batches_do(beta, update, given):
+    """Those of a net, whose rows come again, with the penalties beside all rows; of a stream, beside a single one."""
+    D, X = beta_divergence(beta), rows()
+    start = Factorization(0.1 + uniform(120, R), 0.1 + uniform(R, M, seed=7))
+    full = factorize(X, R, divergence=D, start=start, penalties_H=given, penalties_W=given, max_iter=3000, tol=1e-9)
+    criterion = Criterion(D, Terms(given), Terms(given))
+    best = float(criterion.total(as_matrix(X), Factorization(full.H, full.W)))
+    encoder = Unrolled(start, update, steps=50, warm=0)
+    online = partial(Online, update=update)
+    net = NonNegativeAutoencoder(encoder, Linear(start, Projected()), D, online, penalties_H=given, penalties_W=given)
+    step, loader = net.configure_optimizers(), ResidentLoader(as_matrix(X), 30)
+    for epoch in range(60):
+        loader.sampler.set_epoch(epoch)
+        for batch in loader:
+            step.step(lambda batch=batch: net.objective(batch))
+    one_row = Terms(tuple(penalty.times(1 / 120) for penalty in given))
+    stream = Stream(R, D, update=update, W=start.W, memory=0.9, aging=0.0, steps=50, on_H=Terms(given), on_W=one_row)
+    for _ in range(60):
+        fed(stream, X, 30)
+    for W in (net.decoder.W.detach(), stream.W):
+        assert W is not None
+        codes = update(as_matrix(X), None, W, 500, 1e-7, Terms(given))
+        assert float(criterion.total(as_matrix(X), Factorization(codes, W))) < 1.06 * best
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
@@ -441,7 +469,7 @@ def zeros_first() -> None:
 
 
 def penalties_of_hals() -> None:
-    begun(2.0, HALS(), on_W=Terms((L1(0.1),)))
+    begun(2.0, HALS(), on_W=Terms((Volume(0.1, rows().T),)))
 
 
 def weights_of_hals() -> None:
@@ -453,7 +481,7 @@ REFUSED = {
     "no components yet": codes_too_soon,
     "zero everywhere": zeros_first,
     "GramSums cannot heed weights": weights_of_hals,
-    "running sums know no penalties on W": penalties_of_hals,
+    "running sums know no penalties on W but l1 and l2, and not volume": penalties_of_hals,
     "memory is 0": lambda: Stream(R, memory=0),
     "memory is nan": lambda: Stream(R, memory=float("nan")),
     "aging is -1": lambda: Stream(R, aging=-1),

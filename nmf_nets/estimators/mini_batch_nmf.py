@@ -41,7 +41,7 @@ class MiniBatchNMF(BaseNMF):
     first; with 0 nothing is remembered, and each batch gets a multiplicative step of its own.
     transform_max_iter: half-steps for codes at most; None for exact ones.
     solver: `auto`, running sums of HALS for the Frobenius loss and of Newton's models for Kullback–Leibler; elsewhere,
-    with penalties on the components and with missing entries `mu`, the sums of scikit-learn.
+    and with missing entries, `mu`, the sums of scikit-learn.
     Where one batch holds all rows, nothing has to be remembered: `cd` of NMF, or its `auto` or `mu`, does it.
 
     fit_transform gives the codes of transform, exact ones on the components as they are in the end; from a single batch
@@ -162,7 +162,7 @@ class MiniBatchNMF(BaseNMF):
         """What is to be remembered of batches; None where that is nothing."""
         n, criterion = X.shape[0], self._criterion(1)
         D, on_H, on_W = criterion.divergence, criterion.on_H, criterion.on_W
-        multiplies = self.solver == "mu" or self.missing is not None or X.weights is not None or on_W.penalties
+        multiplies = self.solver == "mu" or self.missing is not None or X.weights is not None
         memory = float(self.forget_factor) ** (min(self.batch_size, n) / n)
         update = Multiplicative(D) if multiplies else named("auto", X, D, on_H).update
         begun: dict[str, Any] = {"update": update, "W": W, "on_H": on_H, "on_W": on_W}

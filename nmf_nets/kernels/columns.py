@@ -48,17 +48,18 @@ def fit_columns(
     sums: Sums,
     repeats: int,
     all_columns: bool,
+    ridge: float = 0.0,
 ) -> tuple[Components, Rows]:
     """Takes the `old` rows, where they were seen, out of what is summed in `before`, and adds the new to `sums`, all
     with their weights. Then
 
-        w_kj ← max(w_kj − (Σ_l G_jkl w_lj − p_jk + s_k) / G_jkk, w_kj / 4)        G, p of both sums
+        w_kj ← max(w_kj − (Σ_l G_jkl w_lj − p_jk + s_k) / G_jkk, w_kj / 4)        G, p of both sums, ridge on G_jkk
 
     `repeats` times for the columns that X has entries in, or for all. Where G_jkk = 0, w_kj is left, or 0 if rows were
     seen before.
     """
     if H.device.type != "cpu":
-        return fit_columns_torch(X, H, weights, W, s, old, before, sums, repeats, all_columns)
+        return fit_columns_torch(X, H, weights, W, s, old, before, sums, repeats, all_columns, ridge)
     (n, m), r = X.shape, H.shape[1]
     if isinstance(X, SparseMatrix):
         place = torch.arange(len(X.values), dtype=torch.int32)
@@ -73,7 +74,7 @@ def fit_columns(
     given = old or Rows(H[:0], values[:0], weights[:0])
     arrays = [part.contiguous().numpy() for part in (values, H, weights, fitted, s, *given, x_hat, *before, *sums)]
     eps = np.finfo(values.numpy().dtype).eps
-    _fit(threads, crow, index, place, *arrays, repeats, eps, all_columns, old is not None)  # type: ignore
+    _fit(threads, crow, index, place, *arrays, repeats, eps, all_columns, old is not None, eps.dtype.type(ridge))  # type: ignore
     return fitted.T, Rows(H, x_hat, weights)
 
 
@@ -81,7 +82,7 @@ def fit_columns(
 @no_type_check
 def _fit(
     threads, crow, rows, place, values, H, weights, W, s, old_H, old_x_hat, old_weights, x_hat,
-    Q_before, p_before, entries_before, Q, p, entries, repeats, eps, all_columns, seen,
+    Q_before, p_before, entries_before, Q, p, entries, repeats, eps, all_columns, seen, ridge,
 ):  # fmt: skip
     m, r = W.shape
     number = W.dtype.type
@@ -114,6 +115,7 @@ def _fit(
                     b[k] = p[j, k] + rest * p_before[j, k] - s[k]
                     for l in range(r):
                         G[k, l] = Q[j, k, l] + rest * Q_before[j, k, l]
+                    G[k, k] += ridge
                 _descend(G, b, W[j], repeats, eps, seen)
 
 
@@ -159,6 +161,7 @@ def fit_columns_torch(
     sums: Sums,
     repeats: int,
     all_columns: bool,
+    ridge: float = 0.0,
 ) -> tuple[Components, Rows]:
     """fit_columns in plain torch."""
     eps = torch.finfo(W.dtype).eps
@@ -168,6 +171,7 @@ def fit_columns_torch(
         _add_torch(X, old, before, -1)
     rest = (before.entries > 0).to(W.dtype)
     b, G = sums.p + rest[:, None] * before.p - s, sums.Q + rest[:, None, None] * before.Q
+    G.diagonal(dim1=1, dim2=2).add_(ridge)
     w = W.T.clone()
     for _ in range(repeats):
         total = w.sum(1)

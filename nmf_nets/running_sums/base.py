@@ -2,13 +2,16 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from nmf_nets.criterion import Terms
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
+from nmf_nets.part import part_name
+from nmf_nets.penalties.base import EntryPenalty, Penalty
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Components
 
@@ -43,8 +46,8 @@ class RunningSums(ABC):
     takes_weights = False
     """Whether data may have weights."""
 
-    takes_penalties = False
-    """Whether W may have penalties; each batch then brings its part of them."""
+    takes: ClassVar[type[Penalty]] = EntryPenalty
+    """The kind of penalties on W that they heed; each batch brings its part of them."""
 
     def __post_init__(self) -> None:
         if not 0 < self.memory <= 1:
@@ -70,11 +73,28 @@ class RunningSums(ABC):
 
     def refuse_terms(self, on_W: Terms) -> None:
         """Raises Refusal for penalties on W that the sums cannot heed."""
-        if on_W.penalties and not self.takes_penalties:
-            raise Refusal(
-                "running sums know no penalties on W, but for the multiplicative ones; use update=multiplicative, or "
-                "optimizer=block on full batches."
-            )
+        for penalty in on_W.penalties:
+            if not isinstance(penalty, self.takes):
+                raise Refusal(
+                    f"running sums know no penalties on W but l1 and l2, and not {part_name(penalty)}; use "
+                    "update=multiplicative, whose sums know any, or optimizer=block on full batches."
+                )
+
+    def coefficients(self, objective: Objective, known: dict[str, Any]) -> tuple[float, float]:
+        """(λ₁, λ₂) of the penalties beside all rows that are summed, those of this batch among them; after `count`,
+        once a batch. known["penalty"] holds them for a stream, known["weights"] what each row of a training matrix
+        weighs.
+        """
+        linear, ridge = objective.on_W.coefficients
+        if not linear and not ridge:
+            return 0.0, 0.0
+        weight, rows = known["weight"], objective.rows
+        if rows is None:
+            known["penalty"] += weight * torch.tensor(objective.terms_W.coefficients)
+            return float(known["penalty"][0]), float(known["penalty"][1])
+        of_rows = known["weights"]
+        mass = float(of_rows.sum() - of_rows[rows].sum() + weight * len(rows)) / (objective.n_rows or len(of_rows))
+        return mass * linear, mass * ridge
 
     def refuse_data(self, X: Matrix) -> None:
         """Raises Refusal for weights that the sums cannot heed."""

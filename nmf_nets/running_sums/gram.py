@@ -18,7 +18,7 @@ class GramSums(RunningSums):
 
         A ← A + (v H_new − V_old H_old)ᵀ X_batch        C ← C + v H_newᵀ H_new − H_oldᵀ V_old H_old
 
-    Holds the codes of all rows, and a matrix of the size of W.
+    Heeds l1 and l2 on W. Holds the codes of all rows, and a matrix of the size of W.
     """
 
     update: GramUpdate
@@ -27,7 +27,7 @@ class GramSums(RunningSums):
         X, W, H = objective.X, objective.factors.W.detach(), objective.factors.H.detach()
         if "products" not in known:
             known |= {"products": torch.zeros_like(W.T), "gram": W.new_zeros(len(W), len(W))}
-            known |= {"codes": W.new_zeros(0, len(W)), "weights": W.new_zeros(0)}
+            known |= {"codes": W.new_zeros(0, len(W)), "weights": W.new_zeros(0), "penalty": torch.zeros(2)}
         self.count(objective, known)
         weight, rows = known["weight"], objective.rows
         if rows is None:
@@ -41,10 +41,14 @@ class GramSums(RunningSums):
             known["products"] += X.T @ (weight * H - weighted)
             known["gram"] += weight * (H.T @ H) - weighted.T @ old
             known["codes"][rows], known["weights"][rows] = H, weight
-        fitted = self.update.solve(W.T.contiguous(), known["products"], known["gram"], self.repeats, 0.0).T
+        B, G = known["products"], known["gram"]
+        linear, ridge = self.coefficients(objective, known)
+        if linear or ridge:
+            B, G = B - linear, G + ridge * torch.eye(len(W), dtype=W.dtype, device=W.device)
+        fitted = self.update.solve(W.T.contiguous(), B, G, self.repeats, 0.0).T
         if weight > LARGE:
             known["weight"] = 1.0
-            for name in ("products", "gram", "weights"):
+            for name in ("products", "gram", "weights", "penalty"):
                 known[name] /= weight
         return fitted
 

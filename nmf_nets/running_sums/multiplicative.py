@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nmf_nets.objective import Objective
+from nmf_nets.penalties.base import Penalty
 from nmf_nets.running_sums.base import LARGE, RunningSums
 from nmf_nets.shapes import Components
 
@@ -32,7 +33,7 @@ class MultiplicativeSums(RunningSums):
     Source: Lefèvre, Bach & Févotte (2011).
     """
 
-    replaces, takes_weights, takes_penalties = False, True, True
+    replaces, takes_weights, takes = False, True, Penalty
 
     def fitted(self, objective: Objective, known: dict[str, Any]) -> Components:
         X, W, H = objective.X, objective.factors.W.detach().T, objective.factors.H.detach()

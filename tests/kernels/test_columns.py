@@ -21,8 +21,8 @@ def nothing(m: int, r: int) -> Sums:
 
 @pytest.mark.parametrize("repeats", [0, 1, 3])
 @pytest.mark.parametrize("all_columns", [False, True])
-@pytest.mark.parametrize("sparse", [False, True])
-def test_compiled_columns_equal_their_torch_twin(sparse, all_columns, repeats):
+@pytest.mark.parametrize(("sparse", "ridge"), [(False, 0.0), (True, 0.0), (True, 0.7)])
+def test_compiled_columns_equal_their_torch_twin(sparse, ridge, all_columns, repeats):
     n, m, r = 30, 90, 4
     dense = uniform(n, r) @ uniform(r, m, seed=1) * (uniform(n, m, seed=2) > 0.6)
     dense[:, 7] = 0
@@ -33,7 +33,7 @@ def test_compiled_columns_equal_their_torch_twin(sparse, all_columns, repeats):
     for fit in (fit_columns, fit_columns_torch):
         before, sums = nothing(m, r), nothing(m, r)
         weights = 1 + uniform(n, seed=6)
-        first, rows = fit(X, H, weights, W, weights @ H, None, before, sums, repeats, all_columns)
+        first, rows = fit(X, H, weights, W, weights @ H, None, before, sums, repeats, all_columns, ridge)
         part = torch.arange(0, n, 3)
         places = (rows.x_hat.view(n, m)[part]).reshape(-1) if not sparse else None
         if places is None:
@@ -43,11 +43,22 @@ def test_compiled_columns_equal_their_torch_twin(sparse, all_columns, repeats):
         after = nothing(m, r)
         s = weights @ H - weights[part] @ H[part] + 3 * new.sum(0)
         old, three = Rows(H[part], places, weights[part]), new.new_full((len(new),), 3)
-        second, again = fit(X.rows(part), new, three, first, s, old, sums, after, repeats, all_columns)
+        second, again = fit(X.rows(part), new, three, first, s, old, sums, after, repeats, all_columns, ridge)
         positive = X.rows(part).values.reshape(-1) > 0
         found.append([first, second, *sums, *after, again.x_hat.reshape(-1)[positive]])
     for compiled, twin in zip(*found, strict=True):
         assert gap(compiled, twin) < 1e-12
+
+
+def test_a_ridge_is_on_the_diagonal_alone():
+    X, H, W = as_matrix(uniform(9, 2)), uniform(9, 1, seed=1), uniform(1, 2, seed=2)
+    weights = torch.ones(9, dtype=torch.float64)
+    for ridge in (0.0, 5.0):
+        sums = nothing(2, 1)
+        fitted, _ = fit_columns(X, H, weights, W, H.sum(0), None, nothing(2, 1), sums, 1, True, ridge)
+        G = sums.Q[:, 0, 0] + ridge
+        expected = torch.maximum(W[0] - (G * W[0] - sums.p[:, 0] + H.sum()) / G, W[0] / 4)
+        assert gap(fitted[0], expected) < 1e-12
 
 
 def test_a_step_leaves_a_quarter_of_an_entry_at_least_and_columns_without_entries_as_they_are():
