@@ -36,7 +36,8 @@ class NMF(BaseNMF):
     in less time; `mu`, step for step that of scikit-learn. Or `auto`, the fastest for loss and data, or another one of
     `factorize`, of which `hals` takes the steps of scikit-learn's cd; or a Solver.
     tol: stops when the root of the loss fell in ten iterations by less than this part of what it was at the start,
-    which is scikit-learn's rule for mu; 0 never stops.
+    which is scikit-learn's rule for mu; the other solvers, which may pause, when it did so twice in turn. 0 never
+    stops.
     verbose: says so much of every ten iterations. shuffle: another order of the components in every half-step of cd.
     missing: None refuses NaN; np.nan, or "nan": NaN are entries that were not observed; "unstored": those are what a
     sparse X does not store, such as ratings that were not given. What was not observed does not count.
@@ -93,7 +94,8 @@ class NMF(BaseNMF):
         X = self._observed(X, weights, reset=True)
         criterion, chance = self._criterion(X.shape[0]), self._chance()
         start = self._start(X, W, H, chance)
-        looks = Looks(self.tol, float(criterion.total(X, start)), self.verbose)
+        patience = 1 if self.solver == "mu" else 2
+        looks = Looks(self.tol, float(criterion.total(X, start)), patience, self.verbose)
         result = factorize(
             X,
             start.n_components,
@@ -159,10 +161,12 @@ class NMF(BaseNMF):
 
 
 class Looks:
-    """What is said, and whether to stop, at a look: where √L fell since the last by less than tol √L of the start."""
+    """What is said, and whether to stop, at a look: where in so many looks in turn √L fell by less than tol √L of the
+    start.
+    """
 
-    def __init__(self, tol: float, loss: float, verbose: int):
-        self.tol, self.verbose = tol, verbose
+    def __init__(self, tol: float, loss: float, patience: int = 1, verbose: int = 0):
+        self.tol, self.patience, self.verbose, self.without = tol, patience, verbose, 0
         self.first = self.last = math.sqrt(max(loss, 0.0))
 
     def __call__(self, moment: Moment, factors: Factorization) -> bool:
@@ -170,7 +174,8 @@ class Looks:
         if self.verbose:
             said = f"Iteration {moment.iteration}, after {moment.seconds:.3f} seconds: loss {moment.loss:.6g}"
             print(said)  # noqa: T201 - as scikit-learn's
-        return self.tol > 0 and before - self.last < self.tol * self.first
+        self.without = self.without + 1 if before - self.last < self.tol * self.first else 0
+        return self.tol > 0 and self.without >= self.patience
 
 
 def non_negative_factorization(

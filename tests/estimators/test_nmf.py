@@ -164,10 +164,11 @@ def test_n_components():
 
 
 def test_tol_is_a_part_of_the_root_of_the_loss_at_the_start():
-    looks = Looks(0.1, 100.0, 0)
-    losses = [81.0, 62.0, 49.1]  # roots 10, 9, 7.87, 7.007
     factors = Factorization(torch.ones(1, 1), torch.ones(1, 1))
-    assert [looks(Moment(10, 0.0, loss, 0.0), factors) for loss in losses] == [False, False, True]
+    roots = [8.9, 7.8, 7.0, 5.9, 5.0, 4.1]  # from 10
+    for patience, expected in ((1, [False, False, True, False, True, True]), (2, [False] * 5 + [True])):
+        looks = Looks(0.1, 100.0, patience)
+        assert [looks(Moment(10, 0.0, root**2, 0.0), factors) for root in roots] == expected
 
 
 def test_a_smaller_tol_goes_on_longer_and_lower_and_says_so_where_max_iter_ends_it():
