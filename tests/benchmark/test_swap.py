@@ -6,7 +6,7 @@ import scipy.sparse
 import sklearn.decomposition
 
 import nmf_nets
-from nmf_nets.benchmark.swap import Example, Fitted, corpus, examples, swap
+from nmf_nets.benchmark.swap import Example, Fitted, _estimator, corpus, examples, swap
 
 X = np.random.default_rng(0).random((30, 12)) + 0.1
 
@@ -42,6 +42,33 @@ def test_either_package_has_every_seed_and_what_is_worse_is_seen():
     assert row["loss, nmf_nets"] > row["loss, scikit-learn"]
     assert row["times faster"] == pytest.approx(row["s, scikit-learn"] / row["s, nmf_nets"])
     assert "worse, scikit-learn: seen." in table.caption
+
+
+def test_transform_is_timed_without_the_fit():
+    seen = []
+
+    class Slow:
+        def __init__(self, package):
+            self.model = package.NMF(2, random_state=0, tol=1e-2)
+
+        def fit(self, X):
+            seen.append("fit")
+            self.model.fit(X)
+            return self
+
+        def transform(self, X):
+            seen.append("transform")
+            return self.model.transform(X)
+
+        def __getattr__(self, name):
+            return getattr(self.model, name)
+
+    example = _estimator("e", lambda package, seed: Slow(package), lambda: X, transform=True)
+    given = example.ready(nmf_nets, X, 0)
+    assert seen == ["fit"]
+    found = example.fit(nmf_nets, given, 0)
+    assert seen == ["fit", "transform"]
+    assert example.look(found, X).loss > 0
 
 
 def test_there_are_five_examples_that_run():
