@@ -110,6 +110,7 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
         head=head,
         penalties_H=[with_data(part(node), X)() for node in config.penalties_H.values()],
         penalties_W=[with_data(part(node), X.T)() for node in config.penalties_W.values()],
+        penalties_HW=[part(node)() for node in config.penalties_HW.values()],
     )
     if net.decoder.couples_rows and not data.contiguous and len(data.training_rows) < data.dataset.X.shape[0]:
         raise Refusal(

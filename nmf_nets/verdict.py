@@ -181,7 +181,9 @@ def judge(
     fast = fastest(X, divergence)
     if named(fast, X, divergence) != Solver(update):
         ours[fast] = Classical(fast, random)
-    problem = Problem(X, divergence, start.n_components, seed, criterion.on_H, criterion.on_W, own.n_components)
+    problem = Problem(
+        X, divergence, start.n_components, seed, criterion.on_H, criterion.on_W, own.n_components, criterion.between
+    )
     plain = {**ours, peer: ScikitLearn(peer[-2:])} if plain_rivals else {}
     found = _ends({**plain, **rivals}, problem, start, seconds)
     values = {name: last.measured.value for name, (_, last) in found.items()}

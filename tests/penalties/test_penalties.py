@@ -734,7 +734,7 @@ def test_online_refuses_penalties_on_components():
     X, start = X_DENSE, start_of(X_DENSE)
     step = partial(Online, update=HALS())
     net, optimizer = net_of(Unrolled(start, HALS()), Frobenius(), start, step, (), [Volume(1.0, X.T)])
-    with pytest.raises(Refusal, match="optimizer=online knows no penalties on W"):
+    with pytest.raises(Refusal, match="running sums know no penalties on W"):
         trained(net, optimizer, X, 1)
 
 

@@ -23,6 +23,7 @@ class Net(Method):
     """
 
     plain_only = False
+    takes_between = True
 
     def __init__(
         self,
@@ -65,5 +66,12 @@ class Net(Method):
     def _build(self, start: Factorization, problem: Problem) -> NonNegativeAutoencoder:
         decoder = with_data(self.decoder, problem.X)(start)
         encoder = self.encoder(decoder.start_of_encoder(start))
-        on_H, on_W = problem.on_H.penalties, problem.on_W.penalties
-        return NonNegativeAutoencoder(encoder, decoder, problem.divergence, self.optimizer, None, on_H, on_W)
+        return NonNegativeAutoencoder(
+            encoder,
+            decoder,
+            problem.divergence,
+            self.optimizer,
+            penalties_H=problem.on_H.penalties,
+            penalties_W=problem.on_W.penalties,
+            penalties_HW=problem.between,
+        )
