@@ -12,7 +12,7 @@ from nmf_nets.inits.base import Init
 from nmf_nets.loader import ResidentLoader
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.optimizers.base import MakeOptimizer
-from nmf_nets.part import with_data
+from nmf_nets.part import given
 from nmf_nets.refusal import Refusal
 
 
@@ -27,7 +27,7 @@ class Net(Method):
 
     def __init__(
         self,
-        encoder: Callable[[Factorization], Encoder],
+        encoder: Callable[..., Encoder],
         decoder: Callable[..., Decoder],
         optimizer: MakeOptimizer,
         init: Init,
@@ -64,8 +64,8 @@ class Net(Method):
         return (lambda rows: net.factorize(rows).H) if net.encoder.codes_unseen_rows else None
 
     def _build(self, start: Factorization, problem: Problem) -> NonNegativeAutoencoder:
-        decoder = with_data(self.decoder, problem.X)(start)
-        encoder = self.encoder(decoder.start_of_encoder(start))
+        decoder = given(self.decoder, X=problem.X)(start)
+        encoder = given(self.encoder, decoder=decoder)(decoder.start_of_encoder(start))
         return NonNegativeAutoencoder(
             encoder,
             decoder,
