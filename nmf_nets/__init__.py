@@ -12,15 +12,28 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 __version__ = "0.1.0"
 
-__all__ = ["Moment", "Result", "Stream", "factorize"]
+__all__ = ["NMF", "MiniBatchNMF", "Moment", "Result", "Stream", "factorize", "non_negative_factorization"]
+
+HOME = {
+    "Moment": "fit",
+    "Result": "fit",
+    "factorize": "fit",
+    "Stream": "stream",
+    "NMF": "estimators.nmf",
+    "non_negative_factorization": "estimators.nmf",
+    "MiniBatchNMF": "estimators.mini_batch_nmf",
+}
+"""The module of each."""
 
 if TYPE_CHECKING:
+    from nmf_nets.estimators.mini_batch_nmf import MiniBatchNMF
+    from nmf_nets.estimators.nmf import NMF, non_negative_factorization
     from nmf_nets.fit import Moment, Result, factorize
     from nmf_nets.stream import Stream
 
 
 def __getattr__(name: str) -> Any:
     """The front door is opened when it is used: `import nmf_nets` alone loads no torch."""
-    if name not in __all__:
+    if name not in HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module("nmf_nets.stream" if name == "Stream" else "nmf_nets.fit"), name)
+    return getattr(importlib.import_module(f"nmf_nets.{HOME[name]}"), name)

@@ -199,10 +199,10 @@ class DenseMatrix(Matrix):
         return self._transpose
 
     def __matmul__(self, D: Tensor) -> Tensor:
-        return self.values @ D
+        return (D.mT @ self.values.mT).mT  # BLAS is up to five times faster with thin D where it comes first
 
     def product_of(self, values: Tensor, D: Tensor) -> Tensor:
-        return values @ D.detach()
+        return (D.detach().mT @ values.mT).mT
 
     def sample(self, H: Tensor, W: Tensor) -> Tensor:
         return H @ W

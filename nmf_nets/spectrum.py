@@ -14,7 +14,13 @@ LinearOperator: Any = scipy.sparse.linalg.LinearOperator
 svds: Any = scipy.sparse.linalg.svds
 
 SMALL = 2000
-"""Up to so many rows or columns the whole decomposition of a dense matrix is quicker than an iterative one."""
+"""Up to so many rows or columns a dense matrix, or its Gram matrix, is decomposed quicker than by iteration."""
+
+TINY = 128
+"""Up to so many the whole decomposition is at once there."""
+
+RESOLVED = 1e-5
+"""Least σ_k / σ₁ that a Gram matrix, which holds their squares, tells from rounding."""
 
 
 def truncated_svd(X: Matrix, n_components: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -27,7 +33,12 @@ def truncated_svd(X: Matrix, n_components: int) -> tuple[torch.Tensor, torch.Ten
     side = min(X.shape)
     k = min(n_components, side)
     if k >= side - 1 or (side <= SMALL and not X.is_sparse):
-        U, s, Vt = torch.linalg.svd(X.dense().double().cpu(), full_matrices=False)
+        A = X.dense().double().cpu()
+        if side > TINY and 4 * k <= side:
+            U, s, Vt = _by_gram(A, k)
+            if s[-1] > RESOLVED * s[0]:
+                return U, s, Vt
+        U, s, Vt = torch.linalg.svd(A, full_matrices=False)
         return U[:, :k], s[:k], Vt[:k]
     X = X.to(torch.float64)
     scale = float(torch.linalg.vector_norm(X.values))
@@ -42,6 +53,18 @@ def truncated_svd(X: Matrix, n_components: int) -> tuple[torch.Tensor, torch.Ten
     U, s, Vt = svds(operator, k, v0=np.random.default_rng(0).random(side))
     order = np.argsort(-s)
     return torch.from_numpy(U[:, order]), torch.from_numpy(s[order] * scale), torch.from_numpy(Vt[order])
+
+
+def _by_gram(A: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The subspace of the k leading eigenvectors of A Aᵀ, or of AᵀA, multiplied by A once more, and the decomposition
+    of A in it: two products of A with k columns make up for most of the digits that its squares have lost.
+    """
+    if len(A) > A.shape[1]:
+        Vt, s, U = (part.mT if part.dim() == 2 else part for part in _by_gram(A.T, k))
+        return U, s, Vt
+    V = torch.linalg.qr(A.T @ torch.linalg.eigh(A @ A.T)[1][:, -k:])[0]
+    U, s, rotation = torch.linalg.svd(A @ V, full_matrices=False)
+    return U, s, rotation @ V.T
 
 
 def numerical_rank(X: Matrix) -> int:

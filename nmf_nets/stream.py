@@ -33,7 +33,8 @@ class Stream:
     for data with weights, the algorithm of Lefèvre, Bach & Févotte (2011). The online step of a net with cold unrolled
     codes takes the same steps.
 
-    update, update_W: for H and for W; None for the divergence's own, multiplicative where the first batch has weights.
+    update, update_W: for H and for W; None for the divergence's own, multiplicative where the first batch has weights
+    or W penalties.
     memory: what earlier batches still weigh at each batch: 1 forgets nothing, 1 − n / N remembers about N rows in
     batches of n. Where the source of the rows changes, W follows within so many; where it does not, less is remembered
     than could be.
@@ -43,7 +44,7 @@ class Stream:
     repeats: steps on W a batch.
     steps, progress: half-steps for codes at most, until one moves a row by less than `progress` of the first.
     init, seed: W of the first batch as a whole; W: instead of that.
-    on_H: penalties on the codes.
+    on_H: penalties on the codes; on_W: on W, beside the D of a single row, which the multiplicative sums alone heed.
     """
 
     def __init__(
@@ -61,11 +62,12 @@ class Stream:
         init: str | Init = "auto",
         W: Any = None,
         on_H: Terms = PLAIN,
+        on_W: Terms = PLAIN,
         seed: int = 0,
     ):
         refuse_n_components(n_components)
         self.n_components, self.divergence = n_components, divergence_of(divergence)
-        self.update, self.update_W, self.on_H = update, update_W, on_H
+        self.update, self.update_W, self.on_H, self.on_W = update, update_W, on_H, on_W
         self.repeats, self.memory, self.aging = repeats, memory, aging
         self.steps, self.progress, self.init, self.seed = steps, progress, init, seed
         self.known: dict[str, Any] = {}
@@ -92,7 +94,8 @@ class Stream:
                 raise Refusal(f"H must have the shape {(X.shape[0], len(W))}, but has {tuple(H.shape)}.")
         sums.refuse_data(X)
         H = update(X, H, W, self.steps, self.progress, self.on_H)
-        self.W = sums.fitted(Objective(X, Factorization(H, W), Criterion(self.divergence)), self.known).contiguous()
+        criterion = Criterion(self.divergence, on_W=self.on_W.shared(X.shape[0]))
+        self.W = sums.fitted(Objective(X, Factorization(H, W), criterion), self.known).contiguous()
         return Factorization(H, self.W)
 
     def codes(self, X: Any, weights: Any = None) -> Codes:
@@ -116,17 +119,20 @@ class Stream:
     def _parts(self, X: Matrix) -> tuple[Update, RunningSums]:
         """The update of the codes and the sums; where no update was given, they are chosen for good by the first X."""
         if self.update is None:
-            weighted = X.weights is not None
-            chosen = (
-                Multiplicative(self.divergence) if weighted else named("auto", X, self.divergence, self.on_H).update
+            multiplicative = X.weights is not None or self.on_W.penalties
+            self.update = (
+                Multiplicative(self.divergence)
+                if multiplicative
+                else named("auto", X, self.divergence, self.on_H).update
             )
-            self.update = chosen
         return self.update, self._sums(self.update, self.update_W or self.update)
 
     def _sums(self, update: Update, update_W: Update) -> RunningSums:
         update.refuse(self.divergence, self.on_H)
-        update_W.refuse(self.divergence)
-        return sums_of(update_W, self.repeats, self.memory, self.aging)
+        update_W.refuse(self.divergence, self.on_W)
+        sums = sums_of(update_W, self.repeats, self.memory, self.aging)
+        sums.refuse_terms(self.on_W)
+        return sums
 
     def _batch(self, X: Any, weights: Any) -> Matrix:
         W = self.W

@@ -29,6 +29,7 @@ LAYERS = [
     ["exact"],
     ["inits"],
     ["modules", "plots", "loggers", "run_directory", "fit", "stream", "sequential", "underapproximation"],
+    ["estimators"],
     ["callbacks", "benchmark"],
     ["verdict", "program"],
     ["train"],

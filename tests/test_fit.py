@@ -1,5 +1,6 @@
 """`nmf_nets.factorize`: what a user gives and gets."""
 
+import math
 import os
 import signal
 import threading
@@ -309,6 +310,14 @@ def test_it_says_why_it_stopped():
     assert 0.05 <= late.history[-1].seconds < 1
     assert nmf_nets.factorize(X, 3, callback=lambda moment, factors: True).n_iter == 10
     assert nmf_nets.factorize(X, 3, callback=lambda moment, factors: True).reason == "callback"
+
+
+def test_without_a_kkt_residual_the_run_is_the_same():
+    asked, not_asked = (nmf_nets.factorize(data(), 3, tol=1e-6, kkt_tol=kkt_tol) for kkt_tol in (0.0, None))
+    assert (asked.H == not_asked.H).all()
+    assert [moment.loss for moment in asked.history] == [moment.loss for moment in not_asked.history]
+    assert all(math.isnan(moment.kkt_residual) for moment in not_asked.history)
+    assert all(moment.kkt_residual > 0 for moment in asked.history)
 
 
 @pytest.mark.parametrize("every", [1, 5])

@@ -5,6 +5,7 @@ import torch
 
 from nmf_nets import spectrum
 from nmf_nets.as_matrix import as_matrix
+from nmf_nets.matrix import DenseMatrix
 from nmf_nets.spectrum import truncated_svd
 
 
@@ -86,6 +87,28 @@ def test_structure_hides_no_component_from_the_iteration(kind, n_components, mon
     A = STRUCTURED[kind]
     for X in iterative(A, monkeypatch):
         check(X, n_components, A)
+
+
+@pytest.mark.parametrize("n_components", [1, 3, 10])
+@pytest.mark.parametrize("kind", STRUCTURED)
+def test_nor_from_the_gram_matrix(kind, n_components, monkeypatch):
+    monkeypatch.setattr(spectrum, "TINY", 0)
+    check(as_matrix(STRUCTURED[kind]), n_components, STRUCTURED[kind])
+
+
+@pytest.mark.parametrize("decay", [0.5, 1e-3, 1e-5, 1e-6, 1e-9])
+@pytest.mark.parametrize("shape", [(150, 400), (400, 150)])
+def test_the_gram_matrix_is_left_where_it_resolves_too_little(shape, decay):
+    k = 20
+    Q, P = (np.linalg.qr(noise(side, 60, seed=side) - 0.5)[0] for side in shape)
+    s = np.concatenate([np.geomspace(1, decay, k), decay * np.geomspace(0.5, 1e-3, 60 - k)])
+    A = (Q * s) @ P.T
+    check(as_matrix(np.abs(A)), k, np.abs(A))
+    U, found, Vt = truncated_svd(DenseMatrix(torch.from_numpy(A)), k)
+    np.testing.assert_allclose(found.numpy(), s[:k], rtol=1e-12 / decay)
+    for ours, true in ((U, Q), (Vt.T, P)):
+        cosines = np.abs((ours.numpy() * true[:, :k]).sum(0))
+        np.testing.assert_allclose(cosines, 1, atol=1e-20 / decay**2 + 1e-12)
 
 
 @pytest.mark.parametrize("kind", STRUCTURED)

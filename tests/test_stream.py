@@ -16,6 +16,7 @@ from torch import Tensor
 import nmf_nets
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.constraints.projected import Projected
+from nmf_nets.criterion import Terms
 from nmf_nets.decoders.linear import Linear
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.beta import beta_divergence
@@ -26,6 +27,8 @@ from nmf_nets.loader import Batch, ResidentLoader
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.optimizers.block import Block
 from nmf_nets.optimizers.online import Online
+from nmf_nets.penalties.l1 import L1
+from nmf_nets.penalties.l2 import L2
 from nmf_nets.refusal import Refusal
 from nmf_nets.stream import Stream
 from nmf_nets.updates.base import Update
@@ -110,6 +113,32 @@ def test_multiplicative_sums_are_those_of_scikit_learn(beta, kind):
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
+@pytest.mark.parametrize(("beta", "l1_ratio"), [(0.0, 1.0), (1.0, 1.0), (1.5, 1.0), (2.0, 0.4)])
+def test_so_they_are_with_penalties(beta, l1_ratio, kind):
+    """Scaled by the features for the codes and by the rows of a batch for W; where both have the same exponent."""
+    X = rows(zeros=0.3 if beta > 0 else 0.0)
+    given = scipy.sparse.csr_array(X.numpy()) if kind == "sparse" else X.numpy()
+    alpha_W, alpha_H = 0.003, 0.05
+    on_H, on_W = (
+        Terms((L1(alpha * l1_ratio), *([L2(alpha * (1 - l1_ratio))] if l1_ratio < 1 else [])))
+        for alpha in (alpha_W * M, alpha_H)
+    )
+    update = Multiplicative(beta_divergence(beta))
+    stream = begun(beta, update, steps=30, memory=0.7, aging=0.0, on_H=on_H, on_W=on_W)
+    W = stream.W
+    assert W is not None
+    stream.known |= {"numerator": W.T.clone(), "denominator": torch.ones(M, R, dtype=torch.float64)}
+    options: dict[str, Any] = {"alpha_W": alpha_W, "alpha_H": alpha_H, "l1_ratio": l1_ratio, "init": "custom"}
+    theirs = MiniBatchNMF(R, batch_size=1000, beta_loss=beta, forget_factor=0.7, tol=0.0, **options)
+    for batch in batches(given):
+        theirs.partial_fit(batch, W=np.ones((batch.shape[0], R)), H=W.numpy().copy())
+        flat = torch.full((batch.shape[0], R), (batch.mean() / R) ** 0.5, dtype=torch.float64)
+        assert gap(stream.partial_fit(batch, flat).W, torch.from_numpy(theirs.components_)) < 1e-10
+    plain = begun(beta, update, steps=30, memory=0.7, aging=0.0, on_H=on_H)
+    assert fed(plain, given).sum() > 1.02 * float(stream.W.sum())  # pyright: ignore
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
 @every_member
 def test_a_net_on_a_stream_takes_its_steps(beta, update, kind):
     X = rows(zeros=0.3 if beta > 0 else 0.0)
@@ -158,15 +187,16 @@ def test_a_stream_that_begins_by_itself_follows_the_scale_in_float32(beta, updat
     assert gap(scaled.W, c**0.5 * plain.W) < 1e-3
 
 
+@pytest.mark.parametrize("penalties", [(), (L1(0.5), L2(0.5))], ids=["plain", "penalised"])
 @pytest.mark.parametrize("beta", [0.0, 1.0, 2.0, 3.0])
-def test_multiplicative_steps_on_full_batches_are_those_of_block(beta):
+def test_multiplicative_steps_on_full_batches_are_those_of_block(beta, penalties):
     D = beta_divergence(beta)
     X, update = as_matrix(rows()), Multiplicative(D)
     start = Factorization(0.1 + uniform(120, R), 0.1 + uniform(R, M, seed=7))
     nets = []
     for optimizer in (partial(Online, update=update), partial(Block, update=update, repeats=1)):
         encoder = Unrolled(start, update, steps=5, progress=0.0, warm=0)
-        net = NonNegativeAutoencoder(encoder, Linear(start, Projected()), D, optimizer)
+        net = NonNegativeAutoencoder(encoder, Linear(start, Projected()), D, optimizer, penalties_W=penalties)
         step = net.configure_optimizers()
         for _ in range(5):
             step.step(lambda net=net: net.objective(Batch(X, torch.arange(120), 120)))
@@ -264,6 +294,20 @@ def test_zero_rows_and_columns_leave_no_nan(beta, update):
     W = fed(stream, X)
     assert W.isfinite().all()
     assert (W[:, 3] < 0.6 * W.mean()).all()
+
+
+def test_what_no_row_has_of_a_component_fades_from_it_with_newtons_sums():
+    """Two kinds of rows that share no feature, and components that at first do."""
+    order = torch.randperm(80, generator=torch.Generator().manual_seed(0))
+    X = torch.block_diag(*[(1 + uniform(40, 1, seed=k)).expand(40, 5) for k in range(2)])[order]
+    W = torch.block_diag(*torch.ones(2, 1, 5, dtype=torch.float64)) + 0.05
+    stream = Stream(2, 1.0, update=ScalarNewton(), W=W, aging=0.0)
+    apart = [[W[0, 5:].sum() / W[0].sum()]]
+    for _ in range(10):
+        W = fed(stream, X, 10)
+        apart.append([W[0, 5:].sum() / W[0].sum(), W[1, :5].sum() / W[1].sum()])
+    assert max(apart[1]) < 0.3 * apart[0][0]
+    assert max(apart[10]) < 0.2 * max(apart[1])
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
@@ -396,6 +440,10 @@ def zeros_first() -> None:
     Stream(R).partial_fit(np.zeros((3, M)))
 
 
+def penalties_of_hals() -> None:
+    begun(2.0, HALS(), on_W=Terms((L1(0.1),)))
+
+
 def weights_of_hals() -> None:
     begun(2.0, HALS()).partial_fit(rows(15), weights=torch.ones(15, M))
 
@@ -405,6 +453,7 @@ REFUSED = {
     "no components yet": codes_too_soon,
     "zero everywhere": zeros_first,
     "GramSums cannot heed weights": weights_of_hals,
+    "running sums know no penalties on W": penalties_of_hals,
     "memory is 0": lambda: Stream(R, memory=0),
     "memory is nan": lambda: Stream(R, memory=float("nan")),
     "aging is -1": lambda: Stream(R, aging=-1),

@@ -38,14 +38,19 @@ def integer(generator: torch.Generator) -> int:
     return int(torch.randint(2**31, (), generator=generator, device=generator.device))
 
 
+def refuse_weights(X: Matrix) -> None:
+    """Raises Refusal where X has some."""
+    if X.weights is not None:
+        raise Refusal("this init knows no weights: what was not observed would count as 0; use init=random.")
+
+
 def nonzero_rows(X: Matrix, n_components: int) -> Rows:
     """Where an init may look for components: rows of zeros are made of any, and are none.
 
     Raises Refusal for weights, and if there are fewer such rows than components.
     """
     refuse_n_components(n_components)
-    if X.weights is not None:
-        raise Refusal("this init knows no weights: what was not observed would count as 0; use init=random.")
+    refuse_weights(X)
     rows = torch.nonzero(X.row_sum(X.values.abs()))[:, 0]
     if len(rows) < n_components:
         raise Refusal(

@@ -4,7 +4,7 @@ import torch
 
 from nmf_nets.division import divisor
 from nmf_nets.factorization import Factorization
-from nmf_nets.inits.base import refuse_n_components
+from nmf_nets.inits.base import refuse_n_components, refuse_weights
 from nmf_nets.matrix import Matrix
 from nmf_nets.spectrum import truncated_svd
 
@@ -19,6 +19,7 @@ def nndsvd(X: Matrix, n_components: int, generator: torch.Generator | None = Non
     Source: Boutsidis & Gallopoulos (2008).
     """
     refuse_n_components(n_components, min(X.shape))
+    refuse_weights(X)
     U, s, Vt = truncated_svd(X, n_components)
     U, Vt = (torch.where(M.abs() > ROUNDING, M, 0) for M in (U, Vt))
     up, vp, un, vn = U.clamp(min=0), Vt.clamp(min=0), (-U).clamp(min=0), (-Vt).clamp(min=0)

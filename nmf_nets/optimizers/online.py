@@ -20,9 +20,9 @@ class Online(NetAdam):
     a head learn.
 
     For the Frobenius divergence the model is D itself (GramSums), and on full batches this is Block; for
-    Kullback–Leibler it is Newton's (NewtonSums); with update=multiplicative, for any β and for data with weights, it is
-    the majoriser of that step (MultiplicativeSums). Rows without a place in the training matrix, as of a stream, are
-    added to what is remembered of the others: with cold codes this is Stream, step by step.
+    Kullback–Leibler it is Newton's (NewtonSums); with update=multiplicative, for any β, for data with weights and for
+    penalties on W, it is the majoriser of that step (MultiplicativeSums). Rows without a place in the training matrix,
+    as of a stream, are added to what is remembered of the others: with cold codes this is Stream, step by step.
     memory: what earlier rows still weigh at each batch: of a stream, and in the first two passes, as their codes were
     made when W was worse, but no less than lets 64 rows a component weigh; later all rows weigh the same.
     aging: of a stream, how fast the codes of its first batches are forgotten (RunningSums); 0 leaves it to memory.

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from nmf_nets.criterion import Terms
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
 from nmf_nets.refusal import Refusal
@@ -42,6 +43,9 @@ class RunningSums(ABC):
     takes_weights = False
     """Whether data may have weights."""
 
+    takes_penalties = False
+    """Whether W may have penalties; each batch then brings its part of them."""
+
     def __post_init__(self) -> None:
         if not 0 < self.memory <= 1:
             raise Refusal(f"memory is {self.memory}, but must be above 0, and at most 1, which forgets nothing.")
@@ -61,9 +65,16 @@ class RunningSums(ABC):
 
     def refuse(self, objective: Objective) -> None:
         """Raises Refusal for what the sums cannot heed."""
-        if objective.on_W.penalties:
-            raise Refusal("running sums know no penalties on W; use optimizer=block on full batches.")
+        self.refuse_terms(objective.on_W)
         self.refuse_data(objective.X)
+
+    def refuse_terms(self, on_W: Terms) -> None:
+        """Raises Refusal for penalties on W that the sums cannot heed."""
+        if on_W.penalties and not self.takes_penalties:
+            raise Refusal(
+                "running sums know no penalties on W, but for the multiplicative ones; use update=multiplicative, or "
+                "optimizer=block on full batches."
+            )
 
     def refuse_data(self, X: Matrix) -> None:
         """Raises Refusal for weights that the sums cannot heed."""

@@ -18,12 +18,12 @@ lacks would be zero for ever.
 
 @dataclass(frozen=True)
 class MultiplicativeSums(RunningSums):
-    """C ← ρ C + W^(1/γ) ∘ N and A ← ρ A + P, with ∂D/∂W = P − N of the batch and its codes; W = (C / A)^γ.
+    """C ← ρ C + W^(1/γ) ∘ N and A ← ρ A + P, with ∂(D + R)/∂W = P − N of the batch and its codes; W = (C / A)^γ.
 
     That is the minimum of the sum of the batches' majorisers, so that `repeats` would change nothing; γ is the exponent
-    of the divergence. A begins at the mean of P, and C at A ∘ W^(1/γ). On all rows at once, of which nothing
-    else is remembered then, it is the multiplicative step. Heeds weights; where nothing was observed, W is left. An
-    exact zero stays zero.
+    of the divergence with the penalties R. A begins at the mean of P, and C at A ∘ W^(1/γ). On all rows at once, of
+    which nothing else is remembered then, it is the multiplicative step. Heeds weights; where nothing was observed, W
+    is left. An exact zero stays zero.
     Rows that are seen again are added once more: a majoriser is not kept for each row. From the third pass over the
     rows of a training matrix on, ρ = 1 − n / n_rows: about one pass is remembered.
     scikit-learn's MiniBatchNMF begins with A = 1 and C = W, which depends on the units of X; from these sums its
@@ -32,15 +32,16 @@ class MultiplicativeSums(RunningSums):
     Source: Lefèvre, Bach & Févotte (2011).
     """
 
-    replaces, takes_weights = False, True
+    replaces, takes_weights, takes_penalties = False, True, True
 
     def fitted(self, objective: Objective, known: dict[str, Any]) -> Components:
         X, W, H = objective.X, objective.factors.W.detach().T, objective.factors.H.detach()
-        exponent = objective.divergence.exponent
+        terms = objective.terms_W
+        exponent = terms.exponent(objective.divergence)
         if "numerator" not in known:
             known |= {"numerator": torch.zeros_like(W), "denominator": torch.zeros_like(W)}
         self.count(objective, known)
-        P, N = objective.divergence.split_gradient(X.T, W, H.T)
+        P, N = terms.added_to(*objective.divergence.split_gradient(X.T, W, H.T), W)
         powers = W if exponent == 1 else W ** (1 / exponent)
         C, A, weight = known["numerator"], known["denominator"], known["weight"]
         if objective.rows is not None and objective.n_rows == X.shape[0]:

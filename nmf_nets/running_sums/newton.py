@@ -64,12 +64,15 @@ class NewtonSums(RunningSums):
             known["history"][:, components] = 0
 
     def _added(self, X: Matrix, H: Codes, W: Components, known: dict[str, Any]) -> Components:
-        """W once the rows of a stream were seen. Of a feature that none has had until batch t, whose best W is 0, it is
-        1/t of what it was at first: as if the feature had been seen once, so that it is not lost if it comes.
+        """W once the rows of a stream were seen. Of a feature that none has had until batch t, or none with a
+        component, the best w_kj is 0; it is 1/t of what it was at first: as if it had been seen once, not to be lost if
+        it comes.
         """
         t = known["batches"]
         W = self._solved(X, H, W, None, known)[0]
-        return torch.where(known["sums"][2] > 0, W, (1 - 1 / t if t > 1 else 1) * W)
+        met = known["sums"][0].diagonal(dim1=1, dim2=2).T > 0
+        unused = known["s"][:, None] == 0
+        return torch.where(met | unused, W, (1 - 1 / t if t > 1 else 1) * W)
 
     def _replaced(self, X: Matrix, H: Codes, W: Components, index: Tensor, known: dict[str, Any]) -> Components:
         """W once the rows of the training matrix at the index were seen again, or for the first time."""

@@ -405,6 +405,27 @@ def test_many_hals_sweeps_are_non_negative_least_squares(kind):
     assert gap(HALS()(kind(X), None, W, 20_000), expected) < 1e-8
 
 
+def test_hals_in_an_order_is_hals_on_components_in_that_order_and_the_next_step_has_another():
+    X, start = as_matrix(data()), start_of(as_matrix(data()))
+    shuffled, orders = HALS(torch.Generator().manual_seed(3)), torch.Generator().manual_seed(3)
+    found = []
+    for _ in range(2):
+        order = torch.randperm(5, generator=orders)
+        found.append(shuffled(X, start.H, start.W))
+        assert gap(found[-1][:, order], HALS()(X, start.H[:, order], start.W[order])) < 1e-12
+        assert gap(found[-1], HALS()(X, start.H, start.W)) > 1e-3
+    assert gap(*found) > 1e-3
+    with pytest.raises(Refusal, match="for data without weights alone"):
+        shuffled(as_matrix(data(), weights=torch.ones(40, 30)), start.H, start.W)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_hals_in_any_order_never_raises_the_divergence(seed):
+    X = as_matrix(data(seed=seed))
+    member = Member(HALS(torch.Generator().manual_seed(seed)), Frobenius())
+    assert_descends(member, X, start_of(X, seed=seed))
+
+
 @pytest.mark.parametrize("kind", [as_matrix, sparse], ids=["dense", "sparse"])
 def test_many_newton_sweeps_are_the_codes_of_least_divergence(kind):
     X, W = data(8, 12, zeros=0.5), 0.05 + uniform(3, 12, seed=5)
