@@ -184,7 +184,7 @@ def test_motifs_too_many_are_given_up():
     assert at_work(1e-2) <= 4
 
 
-@pytest.mark.parametrize("strength", [-1.0, float("nan"), "much"])
+@pytest.mark.parametrize("strength", [-1.0, float("nan"), pytest.param("much", marks=pytest.mark.untyped)])
 def test_what_is_no_strength_is_refused(strength):
     with pytest.raises(Refusal, match="strength of CrossOrthogonality"):
         CrossOrthogonality(strength, 3)
