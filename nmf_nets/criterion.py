@@ -10,9 +10,9 @@ from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.part import part_name
-from nmf_nets.penalties.base import EntryPenalty, Penalty
+from nmf_nets.penalties.base import EntryPenalty, PairPenalty, Penalty
 from nmf_nets.refusal import Refusal
-from nmf_nets.shapes import Codes, Scalar
+from nmf_nets.shapes import Codes, Components, Scalar
 
 
 @dataclass(frozen=True)
@@ -112,18 +112,33 @@ PLAIN = Terms()
 
 @dataclass(frozen=True)
 class Criterion:
-    """D(X | H W) + R_H(H) + R_W(Wᵀ)."""
+    """D(X | H W) + R_H(H) + R_W(Wᵀ) + R(H, W)."""
 
     divergence: Divergence
     on_H: Terms = field(default=PLAIN)
     on_W: Terms = field(default=PLAIN)
+    between: tuple[PairPenalty, ...] = ()
+    """The penalties on both factors at once."""
+
+    @property
+    def penalised(self) -> bool:
+        return bool(self.on_H.penalties or self.on_W.penalties or self.between)
 
     @property
     def unseen(self) -> "Criterion":
         """For rows that were not trained on."""
-        return replace(self, on_H=self.on_H.unseen)
+        return replace(self, on_H=self.on_H.unseen, between=())
+
+    def given_W(self, X: Matrix, W: Components) -> Terms:
+        """What H has to heed, W held."""
+        return self.on_H.beside(Terms(tuple(penalty.given_W(X, W) for penalty in self.between)))
+
+    def given_H(self, X: Matrix, H: Codes) -> Terms:
+        """What W has to heed, H held."""
+        return self.on_W.beside(Terms(tuple(penalty.given_H(X, H) for penalty in self.between)))
 
     def total(self, X: Matrix, factors: Factorization) -> Scalar:
         """In float64."""
         D = self.divergence.total(X, factors)
-        return D + self.on_H.value(factors.H) + self.on_W.value(factors.W.T)
+        between = sum(penalty.value(X, factors) for penalty in self.between)
+        return D + self.on_H.value(factors.H) + self.on_W.value(factors.W.T) + between

@@ -21,6 +21,12 @@ def gathered(P: Tensor, lags: int) -> Tensor:
     return total
 
 
+def surroundings(H: Tensor, lags: int) -> Tensor:
+    """K H: of each row the sum of the rows that are less than `lags` away from it, itself included."""
+    width = 2 * lags - 1
+    return width * torch.nn.functional.avg_pool1d(H.T[None], width, stride=1, padding=lags - 1)[0].T
+
+
 def moved(M: Tensor, by: Tensor, fill: Tensor) -> Tensor:
     """Every M[k], rows first, so many rows later as by[k] says, with fill[k] where nothing is left."""
     rows = torch.arange(M.shape[1], device=M.device) - by[:, None]

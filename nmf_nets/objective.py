@@ -1,12 +1,13 @@
 """What a step sees: a batch, the factors of the net for it, and the divergence between them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from nmf_nets.criterion import PLAIN, Criterion, Terms
+from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization
 from nmf_nets.heads.base import Head
@@ -17,8 +18,8 @@ from nmf_nets.weight import Weight
 
 @dataclass(frozen=True)
 class Objective:
-    """D(X | H W) + R_H + R_W, and penalties on what W is made of, at codes and components that carry the graph of the
-    net, and what a head loses on codes.
+    """D(X | H W) and penalties, also on what W is made of, at codes and components that carry the graph of the net, and
+    what a head loses on codes.
 
     Its gradients are the divergence's own, ∂D/∂H = P − N and likewise for W, so that training never forms H W on
     sparse data and a step for the net is made of the same numbers as the step of a solver.
@@ -27,7 +28,8 @@ class Objective:
     X: Matrix
     factors: Factorization
     """What X̂ is the product of."""
-    divergence: Divergence
+    criterion: Criterion
+    """Its penalties on W count beside the D of all rows; a batch heeds its part of them."""
     rows: Rows | None = None
     """Where the batch stands in the training matrix; None for rows that do not."""
     n_rows: int | None = None
@@ -41,12 +43,22 @@ class Objective:
     """The classes of the rows; a head needs them."""
     codes_follow_W: bool = False
     """As in Encoder; if not, a head sees W as a constant, as the codes do."""
-    on_H: Terms = PLAIN
-    """The penalties on the codes, as they meet W."""
-    on_W: Terms = PLAIN
-    """The penalties on W beside the D of all rows; a batch heeds its part of them."""
     weights: Sequence[Weight] = ()
     """What W is made of and has penalties of its own, likewise beside the D of all rows."""
+
+    @property
+    def divergence(self) -> Divergence:
+        return self.criterion.divergence
+
+    @cached_property
+    def on_H(self) -> Terms:
+        """What the codes heed, as they meet W."""
+        return self.criterion.given_W(self.X, self.factors.W.detach())
+
+    @cached_property
+    def on_W(self) -> Terms:
+        """What W heeds beside the D of all rows."""
+        return self.criterion.given_H(self.X, self.factors.H.detach())
 
     @property
     def part(self) -> float:
@@ -64,8 +76,10 @@ class Objective:
         return self.on_W.shared(self.part)
 
     def value(self) -> Scalar:
-        total = Criterion(self.divergence, self.on_H, self.terms_W).total(self.X, self.factors.detach())
-        return total + sum(w.terms.shared(self.part).value(w.value.detach().T) for w in self.weights)
+        criterion = replace(self.criterion, on_W=self.criterion.on_W.shared(self.part))
+        return criterion.total(self.X, self.factors.detach()) + sum(
+            w.terms.shared(self.part).value(w.value.detach().T) for w in self.weights
+        )
 
     def backward(self, inputs: Sequence[Tensor] | None = None) -> None:
         """Adds the gradient of (D + R_H + R_W) / unit(X) + weight · mean loss of the head, numbers without units, to

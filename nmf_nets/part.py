@@ -11,6 +11,7 @@ def part_name(part: object) -> str:
     return type(part).__module__.rpartition(".")[2]
 
 
-def with_data(make: Callable[..., Any], X: object) -> Callable[..., Any]:
-    """The same, with X for what asks for it: a part that is made of the data names `X` among its arguments."""
-    return partial(make, X=X) if "X" in inspect.signature(make).parameters else make
+def given(make: Callable[..., Any], **known: object) -> Callable[..., Any]:
+    """The same, with what it names among its arguments of what is known: `X` for a part that is made of the data."""
+    asked = inspect.signature(make).parameters
+    return partial(make, **{name: value for name, value in known.items() if name in asked})

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nmf_nets.as_matrix import as_matrix
-from nmf_nets.criterion import PLAIN, Terms
+from nmf_nets.criterion import PLAIN, Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization, refuse_equal_components
 from nmf_nets.fit import divergence_of, init_of
@@ -94,8 +94,8 @@ class Stream:
                 raise Refusal(f"H must have the shape {(X.shape[0], len(W))}, but has {tuple(H.shape)}.")
         sums.refuse_data(X)
         H = update(X, H, W, self.steps, self.progress, self.on_H)
-        on_W = self.on_W.shared(X.shape[0])
-        self.W = sums.fitted(Objective(X, Factorization(H, W), self.divergence, on_W=on_W), self.known).contiguous()
+        criterion = Criterion(self.divergence, on_W=self.on_W.shared(X.shape[0]))
+        self.W = sums.fitted(Objective(X, Factorization(H, W), criterion), self.known).contiguous()
         return Factorization(H, self.W)
 
     def codes(self, X: Any, weights: Any = None) -> Codes:

@@ -20,7 +20,7 @@ from nmf_nets.callbacks.stopwatch import Stopwatch
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.decoders.linear import Linear
 from nmf_nets.loggers.base import log_picture, log_summary, log_table
-from nmf_nets.part import part_name, with_data
+from nmf_nets.part import given, part_name
 from nmf_nets.plots.curves import draw_curves
 from nmf_nets.program import pinned_threads, run_program
 from nmf_nets.refusal import Refusal
@@ -100,16 +100,17 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
     divergence.refuse(X)
     update.refuse(divergence)
     start = part(config.init)(X, config.n_components, torch.Generator().manual_seed(config.seed))
-    decoder = with_data(part(config.decoder), X)(start)
-    encoder = part(config.encoder)(decoder.start_of_encoder(start))
+    decoder = given(part(config.decoder), X=X)(start)
+    encoder = given(part(config.encoder), decoder=decoder)(decoder.start_of_encoder(start))
     head = part(config.head)(start, data.n_classes) if config.head else None
     net = part(config.module)(
         encoder=encoder,
         decoder=decoder,
         optimizer=part(config.optimizer),
         head=head,
-        penalties_H=[with_data(part(node), X)() for node in config.penalties_H.values()],
-        penalties_W=[with_data(part(node), X.T)() for node in config.penalties_W.values()],
+        penalties_H=[given(part(node), X=X)() for node in config.penalties_H.values()],
+        penalties_W=[given(part(node), X=X.T)() for node in config.penalties_W.values()],
+        penalties_HW=[part(node)() for node in config.penalties_HW.values()],
     )
     if net.decoder.couples_rows and not data.contiguous and len(data.training_rows) < data.dataset.X.shape[0]:
         raise Refusal(

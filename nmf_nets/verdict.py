@@ -37,6 +37,7 @@ from nmf_nets.shapes import Labels
 from nmf_nets.solver import Solver
 from nmf_nets.solvers import fastest, named
 from nmf_nets.updates.base import Update
+from nmf_nets.weight import named_weights
 
 NOTABLE = 1e-5
 """What a percentage of three decimals shows."""
@@ -107,10 +108,14 @@ class Summary:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The table, and what stands in summary.json."""
+    """The table, and what stands in summary.json.
+
+    uncounted: weights of the decoder with penalties of their own, which are in no line, as rivals have no such weights.
+    """
 
     lines: list[Line]
     summary: Summary
+    uncounted: Sequence[str] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -133,6 +138,8 @@ class Verdict:
                 f"The best that any run has found is {about.best_known_value:.6g}: own codes are "
                 f"{about.best_known_gap:+.3%} from it."
             )
+        if self.uncounted:
+            notes.append(f"Penalties on {', '.join(self.uncounted)} are not in these values.")
         if about.recovery is not None:
             notes.append(f"The true components were found with a mean cosine of {about.recovery:.4f}.")
         if about.accuracy is not None:
@@ -181,7 +188,9 @@ def judge(
     fast = fastest(X, divergence)
     if named(fast, X, divergence) != Solver(update):
         ours[fast] = Classical(fast, random)
-    problem = Problem(X, divergence, start.n_components, seed, criterion.on_H, criterion.on_W, own.n_components)
+    problem = Problem(
+        X, divergence, start.n_components, seed, criterion.on_H, criterion.on_W, own.n_components, criterion.between
+    )
     plain = {**ours, peer: ScikitLearn(peer[-2:])} if plain_rivals else {}
     found = _ends({**plain, **rivals}, problem, start, seconds)
     values = {name: last.measured.value for name, (_, last) in found.items()}
@@ -246,7 +255,8 @@ def judge(
         accuracy=_accuracy(net_cpu, held_own, held_labels),
         peak_memory=memory,
     )
-    return Verdict(lines + held_lines, summary)
+    uncounted = [name for name, weight in named_weights(net.decoder).items() if weight.terms.penalties]
+    return Verdict(lines + held_lines, summary, uncounted)
 
 
 def _recovery(net: NonNegativeAutoencoder, dataset: Dataset) -> float | None:

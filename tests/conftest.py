@@ -1,10 +1,29 @@
 import sys
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from nmf_nets.train import main as train_main
+
+
+def pytest_addoption(parser):
+    parser.addoption("--few", type=int, metavar="N", help="of each test N of its members at most, from first to last")
+
+
+def pytest_collection_modifyitems(config, items):
+    few = config.getoption("--few")
+    if few is None:
+        return
+    members = defaultdict(list)
+    for item in items:
+        members[item.path, item.originalname].append(item)
+    kept = {
+        found[round(place * (len(found) - 1) / max(1, few - 1))] for found in members.values() for place in range(few)
+    }
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ BESIDE = {
     ("as_matrix", "matrix"),
     ("extras", "refusal"),
     ("decoders", "solver"),
+    ("encoders", "decoders"),
     ("optimizers", "running_sums"),
     ("stream", "fit"),
     ("benchmark", "program"),

@@ -268,6 +268,8 @@ def test_what_w_is_made_of_is_saved_and_makes_w(train, experiment):
     plain, penalised = summary_of(ran)["relative_error"], summary_of(ran)["divergence_value"]
     assert plain == pytest.approx((2 * value / float(data.training.square_norm)) ** 0.5, rel=1e-5)
     assert penalised > value, "with the penalties on H"
+    of = {"tri_factor": "S, V", "deep": "W1, W2"}[experiment]
+    assert f"Penalties on {of} are not in these values" in " ".join(ran.out.split())
 
 
 def test_a_run_of_levels_that_was_stopped_goes_on_as_if_it_had_not(train, command):

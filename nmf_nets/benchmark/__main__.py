@@ -121,9 +121,8 @@ def _scene(config: DictConfig, name: str) -> DictConfig:
 
 def _configured(scene: DictConfig) -> Iterator[tuple[str, Any]]:
     def make(name: str, seed: int) -> Method:
-        seeded = scene.copy()
-        seeded.seed = seed
-        return _made(seeded.method[name])
+        scene.seed = seed
+        return _made(scene.method[name])
 
     for name in scene.method:
         yield str(name), lambda seed, name=name: make(name, seed)

@@ -9,13 +9,16 @@ from nmf_nets.criterion import PLAIN, Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
+from nmf_nets.part import part_name
+from nmf_nets.penalties.base import PairPenalty
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What every method is given, the same object for all: lower D(X | H W) + R_H(H) + R_W(Wᵀ) with so many components.
+    """What every method is given, the same object for all: lower D(X | H W) + R_H(H) + R_W(Wᵀ) + R(H, W) with so
+    many components.
 
     seed: for what a method draws itself.
     width: how many columns H may have, where the codes of n_components are spread over more of them (Decoder.spread);
@@ -29,15 +32,16 @@ class Problem:
     on_H: Terms = PLAIN
     on_W: Terms = PLAIN
     width: int | None = None
+    between: tuple[PairPenalty, ...] = ()
 
     @property
     def criterion(self) -> Criterion:
-        return Criterion(self.divergence, self.on_H, self.on_W)
+        return Criterion(self.divergence, self.on_H, self.on_W, self.between)
 
     @property
     def plain(self) -> bool:
         """Whether it is NMF and nothing else."""
-        return not (self.on_H.penalties or self.on_W.penalties or self.X.signed)
+        return not (self.criterion.penalised or self.X.signed)
 
 
 @runtime_checkable
@@ -60,6 +64,9 @@ class Method(ABC):
     plain_only = True
     """Whether it knows neither penalties nor data with negative entries."""
 
+    takes_between = False
+    """Whether it knows penalties on both factors at once."""
+
     @abstractmethod
     def refuse(self, problem: Problem, start: Factorization | None) -> None:
         """Raises Refusal for data, a divergence or a start that it cannot serve; nothing is given in its place.
@@ -80,4 +87,6 @@ def refuse(method: Method, problem: Problem, start: Factorization | None) -> Non
     """Raises Refusal for what the method cannot serve."""
     if method.plain_only and not problem.plain:
         raise Refusal(f"{type(method).__name__} serves plain NMF alone, without penalties and negative data.")
+    for penalty in () if method.takes_between else problem.between:
+        raise Refusal(f"{type(method).__name__} cannot heed {part_name(penalty)}, which is on both factors at once.")
     method.refuse(problem, start)

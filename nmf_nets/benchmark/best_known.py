@@ -60,7 +60,7 @@ class BestKnown:
     def search(self, task: Task, seconds: float, each: float, tell: Callable[[str], None] = lambda said: None) -> None:
         """For so many seconds, runs of the fastest solver from new random starts, to stationarity or its budget."""
         recorder = Recorder(task.problem(0), Budget(each, tolerance=1e-7), growth=1.5)
-        solver = fastest(task.X, task.divergence)
+        solver = fastest(task.X, task.divergence, task.criterion.on_H, task.criterion.on_W)
         spent, seed = 0.0, FIRST_SEED
         while spent < seconds:
             tell(f"{task.name}: best known value, start {seed - FIRST_SEED}")

@@ -31,14 +31,15 @@ def _held_out(task: Task, factors: Factorization, coder: Coder | None) -> dict[s
     if task.held_out is None:
         return {}
     rows, W = task.held_out, factors.W.to(task.X.device, task.X.dtype)
-    evaluator = Evaluator(Problem(rows, task.divergence, task.n_components))
+    terms = task.criterion.on_H.unseen
+    evaluator = Evaluator(Problem(rows, task.divergence, task.n_components, on_H=terms))
     exact = Exact(None, task.update)
     found: dict[str, Any] = {}
     if 1 <= task.divergence.beta <= 2:
-        found |= _coding("exact", lambda X: exact(X, W), rows, W, evaluator)
+        found |= _coding("exact", lambda X: exact(X, W, terms=terms), rows, W, evaluator)
     if coder is not None:
         found |= _coding("own", coder, rows, W, evaluator)
-        found |= _coding("refined", lambda X: task.update(X, coder(X), W, REFINED), rows, W, evaluator)
+        found |= _coding("refined", lambda X: task.update(X, coder(X), W, REFINED, terms=terms), rows, W, evaluator)
     return found
 
 

@@ -1,19 +1,22 @@
 """What is compared on."""
 
 import hashlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from nmf_nets.benchmark.base import Problem
+from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.base import refuse_n_components
 from nmf_nets.matrix import Matrix
 from nmf_nets.metrics.svd_excess import svd_error
-from nmf_nets.part import part_name
+from nmf_nets.part import given, part_name
+from nmf_nets.penalties.base import Penalty
 from nmf_nets.refusal import Refusal
 from nmf_nets.updates.base import Update
 
@@ -22,14 +25,28 @@ class Task:
     """Data, what is minimised on them, and with how many components; methods train on the training rows.
 
     update: the exact half-step, which codes held-out rows on everybody's W and finds the best known value.
+    penalties_H, penalties_W: what is added to the divergence, by any names; who knows no penalties takes no part.
     """
 
     def __init__(
-        self, name: str, data: MatrixDataModule, divergence: Divergence, update: Update, n_components: int, device: str
+        self,
+        name: str,
+        data: MatrixDataModule,
+        divergence: Divergence,
+        update: Update,
+        n_components: int,
+        device: str,
+        penalties_H: Mapping[str, Callable[..., Penalty]] | None = None,
+        penalties_W: Mapping[str, Callable[..., Penalty]] | None = None,
     ):
         data.setup("fit")
         divergence.refuse(data.training)
-        update.refuse(divergence)
+        on_H, on_W = (
+            Terms(tuple(given(make, X=M)() for make in (penalties or {}).values()))
+            for penalties, M in ((penalties_H, data.training), (penalties_W, data.training.T))
+        )
+        self.criterion = Criterion(divergence, on_H, on_W)
+        update.refuse(divergence, on_H)
         refuse_n_components(n_components)
         held_out = data.test if data.test is not None else data.validation
         self.name, self.divergence, self.update, self.n_components = name, divergence, update, n_components
@@ -43,19 +60,24 @@ class Task:
         self.fingerprint = fingerprint(self.X)
 
     def problem(self, seed: int) -> Problem:
-        return Problem(self.X, self.divergence, self.n_components, seed)
+        return Problem(self.X, self.divergence, self.n_components, seed, self.criterion.on_H, self.criterion.on_W)
 
     @property
     def identity(self) -> str:
-        """Of the problem, whatever the task is called: data, divergence, number of components."""
-        return identity_of(self.fingerprint, self.divergence, self.n_components)
+        """Of the problem, whatever the task is called: data, divergence, number of components, penalties."""
+        said = [identity_of(self.fingerprint, self.divergence, self.n_components)]
+        for letter, n, terms in zip("HW", self.X.shape, (self.criterion.on_H, self.criterion.on_W), strict=True):
+            drawn = torch.rand(n, self.n_components, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+            M = drawn.to(self.X.device)  # a penalty is known by what it says of one factor
+            said += [f"{part_name(penalty)}({letter})={float(penalty.value(M)):.12g}" for penalty in terms.penalties]
+        return " ".join(said)
 
     def facts(self) -> dict[str, Any]:
         """What a report says of it."""
         n, m = self.X.shape
         return {
             "task": self.name,
-            "divergence": part_name(self.divergence),
+            "divergence": " + ".join([part_name(self.divergence), *self._penalties]),
             "beta": self.divergence.beta,
             "n_components": self.n_components,
             "n_samples": n,
@@ -72,6 +94,11 @@ class Task:
             "independent_value": self._independent_value,
             "image_shape": self.dataset.image_shape,
         }
+
+    @property
+    def _penalties(self) -> list[str]:
+        of_both = (("H", self.criterion.on_H), ("W", self.criterion.on_W))
+        return [f"{part_name(penalty)} on {letter}" for letter, terms in of_both for penalty in terms.penalties]
 
     @property
     def _independent_value(self) -> float:

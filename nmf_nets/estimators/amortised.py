@@ -61,12 +61,11 @@ def amortised(
             Objective(
                 batch.X,
                 Factorization(H, W),
-                D,
+                Criterion(D, on_H),
                 batch.rows,
                 batch.n_rows,
                 None if proposal is H else proposal,
                 encoder.distillation,
-                on_H=on_H,
             )
         )
     encoder.eval().requires_grad_(False)

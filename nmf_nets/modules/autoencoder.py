@@ -16,14 +16,16 @@ from nmf_nets.loader import Batch
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
 from nmf_nets.optimizers.base import MakeOptimizer
-from nmf_nets.penalties.base import Penalty
+from nmf_nets.part import part_name
+from nmf_nets.penalties.base import PairPenalty, Penalty
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Rows
 from nmf_nets.weight import weights_of
 
 
 class NonNegativeAutoencoder(LightningModule):
-    """X ≈ H W with H = encoder(X) and W the weights of the decoder, trained to lower D(X | H W) + R_H(H) + R_W(Wᵀ).
+    """X ≈ H W with H = encoder(X) and W the weights of the decoder, trained to lower D(X | H W) + R_H(H) + R_W(Wᵀ) +
+    R(H, W).
 
     head: what the codes are for besides; its loss is lowered, too.
     optimizer: makes the step from (encoder, decoder), and the head if there is one. Its step takes a closure that
@@ -39,12 +41,14 @@ class NonNegativeAutoencoder(LightningModule):
         head: Head | None = None,
         penalties_H: Sequence[Penalty] = (),
         penalties_W: Sequence[Penalty] = (),
+        penalties_HW: Sequence[PairPenalty] = (),
     ):
         super().__init__()
         self.automatic_optimization = False
-        self.criterion = Criterion(divergence, Terms(tuple(penalties_H)), Terms(tuple(penalties_W)))
+        on_H, on_W = Terms(tuple(penalties_H)), Terms(tuple(penalties_W))
+        self.criterion = Criterion(divergence, on_H, on_W, tuple(penalties_HW))
         encoder.refuse(divergence, self.criterion.on_H)
-        _refuse_coupled(encoder, decoder, head)
+        _refuse_coupled(encoder, decoder, head, self.criterion)
         self.encoder, self.decoder, self.optimizer = encoder, decoder, optimizer
         self.head = head
 
@@ -54,8 +58,8 @@ class NonNegativeAutoencoder(LightningModule):
 
     def codes(self, X: Matrix, rows: Rows | None = None) -> Codes:
         """The net's own codes of X; `rows` as in Encoder. Rows without a place heed no penalty that couples rows."""
-        terms = self.criterion.on_H
-        return self.encoder(X, self.decoder.W, rows, terms.unseen if rows is None else terms)
+        W, criterion = self.decoder.W, self.criterion.unseen if rows is None else self.criterion
+        return self.encoder(X, W, rows, criterion.given_W(X, W.detach()))
 
     def forward(self, X: Matrix, rows: Rows | None = None) -> Factorization:
         """What the net makes X of: its own codes, as the decoder spreads them, and its components."""
@@ -75,22 +79,23 @@ class NonNegativeAutoencoder(LightningModule):
         return self.factorize(X, torch.arange(X.shape[0], device=X.device))
 
     def objective(self, batch: Batch) -> Objective:
-        W, terms = self.decoder.W, self.criterion.on_H
+        W = self.decoder.W
         if self.head is not None and batch.labels is None:
             raise Refusal(
                 "the net has a head, but the batch no labels; give the loader `labels`, a class for each row."
             )
-        for part in (self.decoder, *terms.penalties):
+        for part in (self.decoder, *self.criterion.on_H.penalties):
             if part.couples_rows and batch.n_rows is not None and batch.X.shape[0] < batch.n_rows:
                 raise Refusal(
                     f"{type(part).__name__} couples rows, but the batch has {batch.X.shape[0]} of {batch.n_rows}; "
                     "use data.batch_size=null."
                 )
+        terms = self.criterion.given_W(batch.X, W.detach())
         H, proposal = self.encoder.learn(batch.X, W, batch.rows, terms)
         return Objective(
             batch.X,
             Factorization(self.decoder.spread(H), W, self.decoder.copies),
-            self.divergence,
+            self.criterion,
             batch.rows,
             batch.n_rows,
             None if proposal is H else proposal,
@@ -98,8 +103,6 @@ class NonNegativeAutoencoder(LightningModule):
             self.head,
             batch.labels,
             self.encoder.codes_follow_W,
-            terms,
-            self.criterion.on_W,
             [weight for weight in weights_of(self.decoder) if weight.terms.penalties],
         )
 
@@ -113,9 +116,14 @@ class NonNegativeAutoencoder(LightningModule):
         return self.optimizer(self.encoder, self.decoder, head=self.head)
 
 
-def _refuse_coupled(encoder: Encoder, decoder: Decoder, head: Head | None) -> None:
-    """Raises Refusal where rows that are coupled meet a part for rows that are not."""
+def _refuse_coupled(encoder: Encoder, decoder: Decoder, head: Head | None, criterion: Criterion) -> None:
+    """Raises Refusal where rows that are coupled meet a part for rows that are not, and the other way round."""
     if not decoder.couples_rows:
+        for penalty in criterion.between:
+            raise Refusal(
+                f"the penalty {part_name(penalty)} is on motifs, but {type(decoder).__name__} has none; use "
+                "decoder=convolutive."
+            )
         return
     if not encoder.codes_coupled_rows:
         raise Refusal(

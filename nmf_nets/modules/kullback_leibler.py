@@ -10,7 +10,7 @@ from nmf_nets.heads.base import Head
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.modules.base import completed
 from nmf_nets.optimizers.base import MakeOptimizer
-from nmf_nets.penalties.base import Penalty
+from nmf_nets.penalties.base import PairPenalty, Penalty
 from nmf_nets.updates.scalar_newton import ScalarNewton
 
 
@@ -29,6 +29,7 @@ class KullbackLeiblerNMF(NonNegativeAutoencoder):
         head: Head | None = None,
         penalties_H: Sequence[Penalty] = (),
         penalties_W: Sequence[Penalty] = (),
+        penalties_HW: Sequence[PairPenalty] = (),
     ):
         encoder, decoder, optimizer = completed(ScalarNewton(), start, encoder, decoder, optimizer)
-        super().__init__(encoder, decoder, KullbackLeibler(), optimizer, head, penalties_H, penalties_W)
+        super().__init__(encoder, decoder, KullbackLeibler(), optimizer, head, penalties_H, penalties_W, penalties_HW)

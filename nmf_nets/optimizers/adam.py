@@ -42,8 +42,7 @@ class ProjectedAdam(torch.optim.Adam):
         super().step()
         self._encoder.project_()
         self._decoder.project_()
-        penalised = objective.on_H.penalties or objective.on_W.penalties or objective.weights
-        if not (self._encoder.tied or penalised):
+        if not (self._encoder.tied or objective.criterion.penalised or objective.weights):
             self._rescale()
         return objective
 

@@ -37,6 +37,11 @@ class Multiplicative(torch.optim.Optimizer):
                     f"optimizer=multiplicative needs non-negative weights, but {name!r} of {type(part).__name__} may "
                     "be negative; use optimizer=block or optimizer=adam with this net."
                 )
+        if encoder.codes_follow_W and not encoder.tied:
+            raise Refusal(
+                f"optimizer=multiplicative needs codes whose slope in W is ≥ 0, as it is not for those of "
+                f"{type(encoder).__name__}; use optimizer=adam."
+            )
         self._of_codes, self._of_components = weights_of(encoder), weights_of(decoder)
         self._tied = encoder.tied
         weights = [*self._of_codes, *self._of_components]

@@ -80,7 +80,7 @@ class Underapproximating(torch.optim.Optimizer):
 
     def _refuse(self, objective: Objective) -> None:
         refuse_underapproximation(objective.X, self._steps, self._tolerance)
-        if not isinstance(objective.divergence, Frobenius) or objective.on_H.penalties or objective.on_W.penalties:
+        if not isinstance(objective.divergence, Frobenius) or objective.criterion.penalised:
             raise Refusal(
                 "optimizer=underapproximating lowers squared errors alone; use divergence=frobenius, no penalty."
             )

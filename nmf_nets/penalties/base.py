@@ -1,4 +1,6 @@
-"""The interfaces of penalties: what a multiplicative step can heed, what HALS can as well, and what every step can."""
+"""The interfaces of penalties: what a multiplicative step can heed, what HALS can as well, what every step can, what is
+on both factors.
+"""
 
 import math
 from abc import ABC, abstractmethod
@@ -9,10 +11,11 @@ import torch
 from torch import Tensor
 
 from nmf_nets.as_matrix import as_matrix
+from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.part import part_name
 from nmf_nets.refusal import Refusal
-from nmf_nets.shapes import Codes, Gram, Scalar
+from nmf_nets.shapes import Codes, Components, Gram, Scalar
 
 
 class Penalty(ABC):
@@ -39,10 +42,7 @@ class Penalty(ABC):
     """Whether R is more than a sum over rows: all rows are then needed, in their order."""
 
     def __init__(self, strength: float):
-        if not (isinstance(strength, int | float) and math.isfinite(strength) and strength >= 0):
-            name = type(self).__name__
-            raise Refusal(f"the strength of {name} must be a finite number of at least 0, but is {strength!r}.")
-        self.strength = float(strength)
+        self.strength = refuse_strength(strength, type(self).__name__)
 
     def times(self, number: float) -> "Penalty":
         """The same penalty, so much as strong."""
@@ -120,3 +120,48 @@ class LaplacianPenalty(Penalty):
         if place not in self._cast:
             self._cast[place] = self._graph.to(M.device, M.dtype)
         return self._cast[place]
+
+
+class Priced(Penalty):
+    """R = λ ⟨C, M⟩ with a price C ≥ 0 for each entry of M."""
+
+    powers, psd, degree = (0.0, 0.0), True, 1.0
+
+    def __init__(self, strength: float, prices: Codes):
+        super().__init__(strength)
+        self._prices = prices
+
+    def value(self, M: Codes) -> Scalar:
+        return self.strength * (self._prices.double() * M.double()).sum()
+
+    def split_gradient(self, M: Codes) -> tuple[Tensor, Tensor]:
+        return self.strength * self._prices, M.new_zeros(())
+
+
+class PairPenalty(ABC):
+    """R(H, W), linear in each of both factors, of data whose rows are coupled: to either of them it is a price.
+
+    H: the codes as they meet W. X → cX leaves the solution as it is, up to scale, if λ → c^(β − 2) λ.
+    """
+
+    def __init__(self, strength: float):
+        self.strength = refuse_strength(strength, type(self).__name__)
+
+    @abstractmethod
+    def value(self, X: Matrix, factors: Factorization) -> Scalar:
+        """R(H, W), in float64."""
+
+    @abstractmethod
+    def given_W(self, X: Matrix, W: Components) -> Penalty:
+        """R as a penalty on H."""
+
+    @abstractmethod
+    def given_H(self, X: Matrix, H: Codes) -> Penalty:
+        """R as a penalty on Wᵀ."""
+
+
+def refuse_strength(strength: Any, name: str) -> float:
+    """As a number; raises Refusal for what is none of at least 0."""
+    if not (isinstance(strength, int | float) and math.isfinite(strength) and strength >= 0):
+        raise Refusal(f"the strength of {name} must be a finite number of at least 0, but is {strength!r}.")
+    return float(strength)

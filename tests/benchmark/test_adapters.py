@@ -216,6 +216,7 @@ def test_some_have_no_way_to_code_unseen_rows(name):
     assert method_of(name).run(problem, start_of(problem), lambda factors, iteration: False) is None
 
 
+@pytest.mark.untyped  # beartype draws what it looks at in a dict from Python's chance
 @every_adapter
 def test_the_chance_of_the_process_is_left_alone(name):
     def states():

@@ -1,5 +1,6 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from nmf_nets.benchmark.base import Method
 from nmf_nets.benchmark.best_known import BestKnown
 from nmf_nets.benchmark.comparison import Comparison, Contest, Entrant, Protocol
 from nmf_nets.benchmark.methods.classical import Classical
+from nmf_nets.benchmark.methods.scikit_learn import ScikitLearn
 from nmf_nets.benchmark.recorder import Budget
 from nmf_nets.benchmark.results import ResultFolder, Results
 from nmf_nets.benchmark.task import Task, fingerprint
@@ -21,6 +23,8 @@ from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.nndsvda import nndsvda
 from nmf_nets.inits.random import random
+from nmf_nets.penalties.l2 import L2
+from nmf_nets.penalties.orthogonality import Orthogonality
 from nmf_nets.refusal import Refusal
 from nmf_nets.updates.hals import HALS
 from nmf_nets.updates.scalar_newton import ScalarNewton
@@ -38,10 +42,10 @@ class Planted(MatrixDataModule):
         return Dataset(X, (4, 5), names, torch.from_numpy(TRUTH).to(self.dtype), LABELS)
 
 
-def task(name="planted", divergence=None, test=0.2, seed=0):
+def task(name="planted", divergence=None, test=0.2, seed=0, **penalties):
     divergence = divergence or Frobenius()
     update = HALS() if divergence.beta == 2 else ScalarNewton()
-    return Task(name, Planted(0.0, test, seed=seed, dtype="float64"), divergence, update, 3, "cpu")
+    return Task(name, Planted(0.0, test, seed=seed, dtype="float64"), divergence, update, 3, "cpu", **penalties)
 
 
 def entrant(name, method, identity="1"):
@@ -355,3 +359,23 @@ def test_a_task_states_its_yardsticks():
     left = np.linalg.svd(X, compute_uv=False)[3:]
     assert facts["svd_error"] == pytest.approx(np.linalg.norm(left) / np.linalg.norm(X))
     assert facts["independent_value"] == pytest.approx(kl_div(X, np.outer(X.sum(1), X.sum(0)) / X.sum()).sum())
+
+
+def test_a_task_with_penalties_is_a_problem_of_its_own_for_those_who_heed_them(tmp_path):
+    penalties = {"penalties_H": {"apart": partial(Orthogonality, 5.0)}, "penalties_W": {"small": partial(L2, 1.0)}}
+    plain, penalised, stronger = task(), task(**penalties), task(penalties_H={"apart": partial(Orthogonality, 6.0)})
+    assert len({plain.identity, penalised.identity, stronger.identity}) == 3
+    assert penalised.facts()["divergence"] == "frobenius + orthogonality on H + l2 on W"
+    entrants = (HALS_ENTRANT, MU_ENTRANT, entrant("scikit-learn", ScikitLearn("cd")))
+    one = comparison(tmp_path, *entrants, tasks=[penalised], seeds=1, tracks=("shared",), iterations=100)
+    _, results = everything(one)
+    cells = results.cells.set_index("method")
+    assert cells["status"].to_dict() == {"hals": "budget", "mu": "budget", "scikit-learn": "unsupported"}
+    last = results.records.groupby("method")["value"].last()
+    X = penalised.X
+    for method in ("hals", "mu"):
+        factors = one.folder.factors(cells.loc[method, "key"])
+        assert last[method] == pytest.approx(float(penalised.criterion.total(X, factors)), rel=1e-12)
+        assert last[method] > float(Frobenius().total(X, factors))
+        assert cells.loc[method, "exact_codes_value"] > 0
+    assert last["hals"] <= last["mu"] * (1 + 1e-2)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -252,6 +253,7 @@ def started(tmp_path, *overrides):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell ignore it
     )
 
 
@@ -302,7 +304,7 @@ def test_a_killed_comparison_goes_on_and_ends_like_an_undisturbed_one(tmp_path):
 
 @pytest.mark.process
 def test_ctrl_c_shows_what_there_is_and_the_same_command_goes_on(tmp_path):
-    process = started(tmp_path, "hydra.run.dir=run", "cache=null")
+    process = started(tmp_path, "hydra.run.dir=run", "cache=null", "tolerance=0")  # not over before it is stopped
     wait_for_cells(tmp_path / "run", 2, process)
     process.send_signal(signal.SIGINT)
     code, out, err = ended(process)
@@ -310,7 +312,7 @@ def test_ctrl_c_shows_what_there_is_and_the_same_command_goes_on(tmp_path):
     assert "the same command goes on where it was" in err
     assert "gap: to the best known value" in out
     assert (tmp_path / "run" / "report.html").is_file()
-    again = started(tmp_path, "hydra.run.dir=run", "cache=null", "iterations=3000")
+    again = started(tmp_path, "hydra.run.dir=run", "cache=null", "tolerance=0")
     code, _, err = ended(again)
     assert code == 0, err
     assert "of 16 runs are there already" in err

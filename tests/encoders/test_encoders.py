@@ -14,6 +14,7 @@ from torch import Tensor
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.cold_start import lifted_codes
 from nmf_nets.constraints.projected import Projected
+from nmf_nets.criterion import Criterion
 from nmf_nets.decoders.linear import Linear as LinearDecoder
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.beta import Beta
@@ -482,7 +483,7 @@ def test_gradient_at_exact_codes_is_that_of_the_least_divergence(update, diverge
     W = decoder.W
     H = encoder(X, W)
     assert (H == 0).any()
-    Objective(X, Factorization(H, W), divergence).backward()
+    Objective(X, Factorization(H, W), Criterion(divergence)).backward()
     gradient = decoder.weight.theta.grad * divergence.unit(X) / decoder.weight.unit
     for seed in range(4):
         direction = uniform(3, 8, seed=seed) - 0.5

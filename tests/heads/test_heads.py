@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import nmf_nets
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.constraints.projected import Projected
+from nmf_nets.criterion import Criterion
 from nmf_nets.data.digits import Digits
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
@@ -127,7 +128,12 @@ def test_backward_is_the_gradient_of_divergence_and_head_together(divergence, up
             return float(value)
 
     objective = Objective(
-        X, Factorization(exact(X, W), W), divergence, head=head, labels=LABELS, codes_follow_W=exact.codes_follow_W
+        X,
+        Factorization(exact(X, W), W),
+        Criterion(divergence),
+        head=head,
+        labels=LABELS,
+        codes_follow_W=exact.codes_follow_W,
     )
     objective.backward()
     assert W.grad is not None

@@ -12,7 +12,7 @@ from nmf_nets.inits.base import Init
 from nmf_nets.loader import ResidentLoader
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.optimizers.base import MakeOptimizer
-from nmf_nets.part import with_data
+from nmf_nets.part import given
 from nmf_nets.refusal import Refusal
 
 
@@ -23,10 +23,11 @@ class Net(Method):
     """
 
     plain_only = False
+    takes_between = True
 
     def __init__(
         self,
-        encoder: Callable[[Factorization], Encoder],
+        encoder: Callable[..., Encoder],
         decoder: Callable[..., Decoder],
         optimizer: MakeOptimizer,
         init: Init,
@@ -63,7 +64,14 @@ class Net(Method):
         return (lambda rows: net.factorize(rows).H) if net.encoder.codes_unseen_rows else None
 
     def _build(self, start: Factorization, problem: Problem) -> NonNegativeAutoencoder:
-        decoder = with_data(self.decoder, problem.X)(start)
-        encoder = self.encoder(decoder.start_of_encoder(start))
-        on_H, on_W = problem.on_H.penalties, problem.on_W.penalties
-        return NonNegativeAutoencoder(encoder, decoder, problem.divergence, self.optimizer, None, on_H, on_W)
+        decoder = given(self.decoder, X=problem.X)(start)
+        encoder = given(self.encoder, decoder=decoder)(decoder.start_of_encoder(start))
+        return NonNegativeAutoencoder(
+            encoder,
+            decoder,
+            problem.divergence,
+            self.optimizer,
+            penalties_H=problem.on_H.penalties,
+            penalties_W=problem.on_W.penalties,
+            penalties_HW=problem.between,
+        )

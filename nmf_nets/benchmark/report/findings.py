@@ -48,10 +48,18 @@ class Findings:
 
     def cells(self, task: str, track: str) -> Frame:
         """One row a run, with its last evaluation where it has one."""
-        cells = self.results.cells
-        cells = cells[(cells["task"] == task) & (cells["track"] == track)]
+        return self._cells[task, track]
+
+    @cached_property
+    def _cells(self) -> dict[tuple[str, str], Frame]:
         last = self.records.groupby("key").tail(1).set_index("key").drop(columns=["task", "track", "method", "seed"])
-        return cells.merge(last, left_on="key", right_index=True, how="left")
+        cells = self.results.cells.merge(last, left_on="key", right_index=True, how="left")
+        return {pair: cells[(cells["task"] == pair[0]) & (cells["track"] == pair[1])] for pair in self.pairs}
+
+    @cached_property
+    def _curves(self) -> dict[Any, Frame]:
+        """The evaluations of each run, by its key."""
+        return dict(iter(self.records.groupby("key")))
 
     def finished(self, task: str, track: str) -> Frame:
         """The runs that ended as runs should."""
@@ -80,20 +88,18 @@ class Findings:
 
     def curves_by_seed(self, task: str, track: str, method: str) -> dict[int, Frame]:
         """The same, by seed."""
-        runs = self.finished(task, track).query("method == @method").sort_values("seed")
-        return {
-            int(seed): self.records[self.records["key"] == key]
-            for seed, key in zip(runs["seed"], runs["key"], strict=True)
-        }
+        runs = self.finished(task, track)
+        runs = runs[runs["method"] == method].sort_values("seed")
+        return {int(seed): self._curves[key] for seed, key in zip(runs["seed"], runs["key"], strict=True)}
 
     def times_to(self, target: float, task: str, track: str, method: str) -> np.ndarray:
         """Seconds of each seed to come within that gap; infinite if it never did, or did not end as runs should."""
-        seeds = self.cells(task, track).query("method == @method")
+        cells = self.cells(task, track)
         times = [
             time_to_target(curve["seconds"].to_numpy(), curve["gap"].to_numpy(), target)
             for curve in self.curves(task, track, method)
         ]
-        return np.array(times + [np.inf] * (len(seeds) - len(times)))
+        return np.array(times + [np.inf] * (int((cells["method"] == method).sum()) - len(times)))
 
     def middle(self, task: str, track: str, method: str, axis: str) -> Frame:
         """Median and quartiles of the gap over seeds, along `seconds` or `iteration`.
