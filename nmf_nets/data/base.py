@@ -141,7 +141,7 @@ class FileDataModule(MatrixDataModule, ABC):
     def __init__(self, path: str | Path | None = None, **rows: Any):
         super().__init__(**rows)
         if path is None:
-            raise Refusal(f"data={part_name(self)} needs a path: data.path=….")
+            raise Refusal(f"data={part_name(self)} needs a file: data.path=FILE, or a folder where it takes one.")
         self.path = Path(path).expanduser()
 
     def load(self) -> Dataset:
