@@ -4,9 +4,11 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from nmf_nets.as_matrix import as_matrix
+from nmf_nets.factorization import Factorization
 from nmf_nets.plots.co_clusters import draw_co_clusters
 from nmf_nets.plots.components import MOST, draw_components
 from nmf_nets.plots.curves import draw_curves
+from nmf_nets.plots.decibels import GROUPS, draw_decibel_errors
 from nmf_nets.plots.hierarchy import draw_hierarchy
 from nmf_nets.plots.motifs import draw_motifs, draw_sequence
 from nmf_nets.plots.penalties import Moved, code_rows, component_tiles, draw_penalties, enclosure
@@ -170,3 +172,17 @@ def test_every_stream_has_a_line_and_every_change_of_the_source():
     assert [line.get_label() for line in axes.lines] == ["forgets", "remembers", "another source"]
     assert list(axes.lines[0].get_ydata()) == [0.5, 0.1, 0.4]
     assert pixels(draw_stream(gaps)).std() > 1
+
+
+def test_errors_in_decibels_run_from_the_quietest_entry_to_the_loudest():
+    truth = Factorization(10.0 ** torch.linspace(-6, 0, 40)[:, None], torch.rand(1, 30) + 0.5)
+    X = truth.reconstruction.clone()
+    X[0, 0] = 0  # as quiet as can be: it has no decibels, and is left out
+    tenfold = Factorization(truth.H * 10, truth.W)
+    figure = draw_decibel_errors(as_matrix(X), {"itself": truth, "tenfold": tenfold})
+    itself, wrong = figure.axes[0].lines
+    assert len(itself.get_xdata()) == GROUPS
+    assert np.all(np.diff(itself.get_xdata()) > 0)
+    np.testing.assert_allclose(itself.get_ydata(), 0, atol=1e-4)
+    np.testing.assert_allclose(wrong.get_ydata(), 10, atol=1e-4)
+    assert pixels(figure).std() > 1
