@@ -39,7 +39,7 @@ class Planted(MatrixDataModule):
     def load(self):
         names = tuple(f"word {j}" for j in range(20))
         X = as_matrix(ARRAY, self.dtype)
-        return Dataset(X, (4, 5), names, torch.from_numpy(TRUTH).to(self.dtype), LABELS)
+        return Dataset(X, (4, 5), names, truth=torch.from_numpy(TRUTH).to(self.dtype), labels=LABELS)
 
 
 def task(name="planted", divergence=None, test=0.2, seed=0, **penalties):
