@@ -11,10 +11,10 @@ from nmf_nets.criterion import Criterion
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.estimators.amortised import MakeEncoder, amortised, named_encoder
 from nmf_nets.estimators.base import BaseNMF, coordinate_descent, exact_codes, given_factor
-from nmf_nets.estimators.observed import Missing
 from nmf_nets.factorization import Factorization
 from nmf_nets.fit import Moment, factorize
 from nmf_nets.matrix import Matrix
+from nmf_nets.observed import Missing
 from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.shapes import Codes
 from nmf_nets.solver import Solver

@@ -11,7 +11,7 @@ import torch
 
 from nmf_nets import NMF, MiniBatchNMF
 from nmf_nets.divergences.beta import beta_divergence
-from nmf_nets.estimators.observed import observed
+from nmf_nets.observed import observed
 from nmf_nets.refusal import Refusal
 
 R = 3
