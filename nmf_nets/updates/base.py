@@ -46,8 +46,9 @@ class Update(ABC):
         """Its problem for this X and W."""
 
     def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
-        """The same, once it is sure that it can heed the penalties."""
+        """The same, once it is sure that it can heed the penalties, and the weights of X."""
         terms.refuse(self.takes, f"update {type(self).__name__}")
+        self.refuse_data(X, terms)
         return self.half_step(X, W, terms)
 
     def __call__(
@@ -65,6 +66,9 @@ class Update(ABC):
     def effort_of(self, repeats: int | None) -> Effort:
         """So many repeats, or where that is None its own effort."""
         return self.effort if repeats is None else Effort(repeats)
+
+    def refuse_data(self, X: Matrix, terms: Terms = PLAIN) -> None:
+        """Raises Refusal for weights that it cannot heed, or cannot heed beside these penalties."""
 
     def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
         """Raises Refusal unless this step lowers that divergence with these penalties."""

@@ -1,10 +1,9 @@
 """Alternating least squares, truncated."""
 
-from nmf_nets.criterion import Terms
-from nmf_nets.half_steps.base import HalfStep
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
-from nmf_nets.shapes import Codes, Components, Gram
+from nmf_nets.shapes import Codes, Gram
 from nmf_nets.updates.base import GramUpdate
 from nmf_nets.updates.unconstrained import Unconstrained
 
@@ -18,10 +17,9 @@ class LeastSquares(GramUpdate):
 
     descends = False
 
-    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
+    def refuse_data(self, X: Matrix, terms: Terms = PLAIN) -> None:
         if X.weights is not None:
             raise Refusal("least squares, cut at zero, takes no weights; use hals or pivoting, which do.")
-        return super().half_step(X, W, terms)
 
     @staticmethod
     def solve(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:

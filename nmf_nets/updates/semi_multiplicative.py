@@ -1,6 +1,6 @@
 """The multiplicative step for X and W of any sign."""
 
-from nmf_nets.criterion import Terms
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import GramHalfStep
 from nmf_nets.kernels.multiplicative import multiplied
@@ -22,9 +22,11 @@ class SemiMultiplicative(GramUpdate):
     Source: Ding, Li & Jordan (2010).
     """
 
-    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
+    def refuse_data(self, X: Matrix, terms: Terms = PLAIN) -> None:
         if X.weights is not None:
             raise Refusal("the multiplicative step of semi-NMF takes no weights; use update=hals or update=pivoting.")
+
+    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
         return GramHalfStep(self.solve, X, W, terms, lift=LIFT)
 
     @staticmethod
