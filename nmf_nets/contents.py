@@ -69,10 +69,14 @@ class Contents:
         for name in names:
             if len(places[name]) > 1:
                 where = " and ".join(map(str, places[name][:2]))
-                raise Refusal(f"{path} has the feature {name!r} twice, in columns {where}; give each a name of its own.")
+                raise Refusal(
+                    f"{path} has the feature {name!r} twice, in columns {where}; give each a name of its own."
+                )
         others = sorted(set(places) - set(names))
         if others:
-            log.warning(f"{path} has {len(others)} features more than are asked for, {listed(others)}: they are left out.")
+            log.warning(
+                f"{path} has {len(others)} features more than are asked for, {listed(others)}: they are left out."
+            )
         X = self.X.tocsc() if scipy.sparse.issparse(self.X) else self.X
         return replace(self, X=X[:, [places[name][0] for name in names]], feature_names=tuple(names), image_shape=None)
 
@@ -223,7 +227,9 @@ def _whole(node: Any) -> np.ndarray:
     codecs = (*getattr(node, "filters", ()), *getattr(node, "compressors", ()))
     pickled = any(getattr(codec, "codec_id", "") == "pickle" for codec in codecs)
     if pickled or (node.dtype.kind == "O" and getattr(node.dtype, "metadata", None) is None):
-        raise Refusal(f"{getattr(node, 'name', 'an array')} holds pickled objects, which could run any code; save numbers.")
+        raise Refusal(
+            f"{getattr(node, 'name', 'an array')} holds pickled objects, which could run any code; save numbers."
+        )
     values = np.asarray(node.asstr()[...] if node.dtype.kind == "O" else node[...])  # h5py's text of any length
     if values.dtype.kind == "S":
         return np.char.decode(values, "utf-8")

@@ -108,7 +108,9 @@ class MatrixDataModule(LightningDataModule, ABC):
         for name in ("training", "validation", "test"):
             part: Matrix | None = getattr(self, name)
             if part is not None and part.weights is not None and not bool((part.weights > 0).any()):
-                raise Refusal(f"nothing of the {name} rows was observed; choose another data.seed or size of the parts.")
+                raise Refusal(
+                    f"nothing of the {name} rows was observed; choose another data.seed or size of the parts."
+                )
         self.training_labels, self.validation_labels, self.test_labels = (
             None if places is None else torch.from_numpy(places)[p] for p in parts
         )

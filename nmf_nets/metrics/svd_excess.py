@@ -15,7 +15,9 @@ def svd_error(X: Matrix, n_components: int) -> float:
     Raises Refusal for weights, with which the truncated SVD is not the best.
     """
     if X.weights is not None:
-        raise Refusal("the truncated SVD bounds errors of whole matrices, but X has weights; take relative_error alone.")
+        raise Refusal(
+            "the truncated SVD bounds errors of whole matrices, but X has weights; take relative_error alone."
+        )
     kept = float(truncated_svd(X, n_components)[1].square().sum())
     total = float(X.square_norm)
     return math.sqrt(max(0.0, 1 - kept / total)) if total > 0 else 0.0

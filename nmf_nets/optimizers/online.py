@@ -9,8 +9,8 @@ from nmf_nets.criterion import Terms
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.heads.base import Head
-from nmf_nets.objective import Objective
 from nmf_nets.matrix import Matrix
+from nmf_nets.objective import Objective
 from nmf_nets.optimizers.base import NetAdam
 from nmf_nets.running_sums.of_update import sums_of
 from nmf_nets.updates.base import Update

@@ -1,9 +1,7 @@
 """The user's own files: what each holds, by which names its features are found, and what is refused."""
 
-import logging
 import pickle
 import re
-import shutil
 import sys
 
 import numpy as np
@@ -180,7 +178,9 @@ def test_a_layer_and_raw_counts_come_with_their_names_and_classes(annotated):
 
 def test_scaled_data_are_refused_with_what_is_not_scaled_and_taken_by_semi_nmf(annotated):
     _, path = annotated
-    with pytest.raises(Refusal, match=r"x.h5ad has negative entries, down to -\d.*; use data.layer=raw, which has none"):
+    with pytest.raises(
+        Refusal, match=r"x.h5ad has negative entries, down to -\d.*; use data.layer=raw, which has none"
+    ):
         anndata_file(path)
     found = anndata_file(path, signed=True)
     assert np.array_equal(found.X.dense().numpy(), X - X.mean(0))
@@ -196,7 +196,9 @@ def test_scaled_data_with_nothing_else_are_refused_by_place(annotated):
 
 def test_what_an_annotated_file_lacks_is_refused_with_what_it_has(annotated):
     data, path = annotated
-    with pytest.raises(Refusal, match=r"data.layer is 'counts', but .*x.h5ad has 'raw', 'log' and X \(data.layer=null\)"):
+    with pytest.raises(
+        Refusal, match=r"data.layer is 'counts', but .*x.h5ad has 'raw', 'log' and X \(data.layer=null\)"
+    ):
         anndata_file(path, layer="counts")
     with pytest.raises(Refusal, match=r"data.labels is 'kind', but the columns of obs in .* are 'type', 'batch'"):
         anndata_file(path, layer="raw", labels="kind")
@@ -271,7 +273,9 @@ def test_features_are_put_into_the_order_that_is_asked_for(tmp_path, caplog, nam
 @every_named
 def test_a_feature_that_is_lacking_is_refused_by_its_name(tmp_path, name):
     path = write_named(tmp_path / name, GENES, X)
-    with pytest.raises(Refusal, match=r"lacks 2 of the 3 features that are asked for: 'a', 'b'; its own 5 are 'gene 0'"):
+    with pytest.raises(
+        Refusal, match=r"lacks 2 of the 3 features that are asked for: 'a', 'b'; its own 5 are 'gene 0'"
+    ):
         MatrixFile(str(path)).read(path, ["a", GENES[1], "b"])
 
 
