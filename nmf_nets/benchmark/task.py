@@ -43,8 +43,8 @@ class Task:
         divergence.refuse(data.training)
         if data.training.weights is not None:
             raise Refusal(
-                "methods are compared on data of which every entry counts, but data.missing or data.weights leaves some "
-                "out; python train.py judges such data, and python -m nmf_nets.benchmark.missing compares what is found."
+                "methods are compared on data of which every entry counts, but data.missing or data.weights leaves out "
+                "some; python train.py judges such data, and nmf_nets.benchmark.missing compares what is found of them."
             )
         on_H, on_W = (
             Terms(tuple(given(make, X=M)() for make in (penalties or {}).values()))

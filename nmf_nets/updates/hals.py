@@ -37,11 +37,10 @@ class HALS(GramUpdate):
             self.in_one_call = None
 
     def refuse_data(self, X: Matrix, terms: Terms = PLAIN) -> None:
-        if X.weights is None:
-            return
-        if self.order is not None:
+        if X.weights is not None and self.order is not None:
             raise Refusal("HALS takes components in a random order for data without weights alone; give no order.")
-        terms.refuse(EntryPenalty, "update HALS with weights")
+        if X.weights is not None:
+            terms.refuse(EntryPenalty, "update HALS with weights")
 
     def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
         if X.weights is not None:

@@ -1,8 +1,5 @@
 """Alternating least squares, truncated."""
 
-from nmf_nets.criterion import PLAIN, Terms
-from nmf_nets.matrix import Matrix
-from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Gram
 from nmf_nets.updates.base import GramUpdate
 from nmf_nets.updates.unconstrained import Unconstrained
@@ -15,11 +12,7 @@ class LeastSquares(GramUpdate):
     Source: Paatero & Tapper (1994); Berry et al. (2007).
     """
 
-    descends = False
-
-    def refuse_data(self, X: Matrix, terms: Terms = PLAIN) -> None:
-        if X.weights is not None:
-            raise Refusal("least squares, cut at zero, takes no weights; use hals or pivoting, which do.")
+    descends = takes_weights = False
 
     @staticmethod
     def solve(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:

@@ -1,11 +1,10 @@
 """The multiplicative step for X and W of any sign."""
 
-from nmf_nets.criterion import PLAIN, Terms
+from nmf_nets.criterion import Terms
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import GramHalfStep
 from nmf_nets.kernels.multiplicative import multiplied
 from nmf_nets.matrix import Matrix
-from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Gram
 from nmf_nets.updates.base import GramUpdate
 
@@ -22,9 +21,7 @@ class SemiMultiplicative(GramUpdate):
     Source: Ding, Li & Jordan (2010).
     """
 
-    def refuse_data(self, X: Matrix, terms: Terms = PLAIN) -> None:
-        if X.weights is not None:
-            raise Refusal("the multiplicative step of semi-NMF takes no weights; use update=hals or update=pivoting.")
+    takes_weights = False
 
     def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
         return GramHalfStep(self.solve, X, W, terms, lift=LIFT)
