@@ -100,12 +100,11 @@ def contents_of(path: Path, key: str | None = None, index_column: str | None = N
     if key is not None and suffix not in KEYED:
         raise Refusal(f"data.key is {key!r}, but {path} holds one matrix alone; a key is for {', '.join(KEYED)}.")
     with reading(path, suffix):
-        found = KEYED[suffix](path, key) if suffix in KEYED else READERS[suffix](path)
+        found = READERS[suffix](path, key)
         if isinstance(found, pd.DataFrame):
             return _of_table(found, path, index_column)
         found = found if isinstance(found, Contents) else Contents(found)
-        if scipy.sparse.issparse(found.X) and found.X.format in ("csr", "csc"):
-            found.X.check_format()  # loops that are compiled would follow an index anywhere
+        refuse_broken(found.X)
         return found
 
 
@@ -113,7 +112,7 @@ def contents_of(path: Path, key: str | None = None, index_column: str | None = N
 def reading(path: Path, kind: str) -> Iterator[None]:
     """Makes one sentence of what a library says of a file that it cannot read."""
     if not path.exists():
-        raise Refusal(f"there is no {str(path)!r}, no such file (seen from {Path.cwd()}).")
+        raise Refusal(f"{str(path)!r} cannot be read, as there is no such file (seen from {Path.cwd()}).")
     try:
         yield
     except Refusal:
@@ -125,6 +124,12 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 
 BROKEN = (ValueError, TypeError, KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What libraries raise for a file that is cut off, or is not what it is called."""
+
+
+def refuse_broken(X: Any) -> None:
+    """Raises ValueError for indices of a sparse matrix that lead out of it, where compiled loops would follow them."""
+    if scipy.sparse.issparse(X) and hasattr(X, "check_format"):
+        X.check_format()
 
 
 # Arrays by name -------------------------------------------------------------------------------------------------------
@@ -166,9 +171,9 @@ def _found_in(root: Any, path: Path, key: str | None) -> Contents:
 
 def _only_one(group: Any, path: Path) -> Any:
     """What is called X, or is the only matrix."""
-    if "X" in group:
-        return group["X"]
     nodes = {name: group[name] for name in sorted(group)}
+    if "X" in nodes and (_is_compressed(nodes["X"]) or not _is_group(nodes["X"])):
+        return nodes["X"]
     found = [node for node in nodes.values() if _is_compressed(node) or len(getattr(node, "shape", ())) == 2]
     if len(found) != 1:
         held = ", ".join(f"{name} {getattr(node, 'shape', '(a group)')}" for name, node in nodes.items())
@@ -190,8 +195,9 @@ def _is_compressed(node: Any) -> bool:
 def _sparse_of(group: Any) -> Any:
     """scipy's, by rows, or by columns where AnnData says so or the number of pointers does."""
     data, indices, indptr = (_whole(group[name]) for name in ("data", "indices", "indptr"))
-    shape = tuple(int(length) for length in (_whole(group["shape"]) if "shape" in group else group.attrs["shape"]))
-    by_columns = group.attrs.get("encoding-type") == "csc_matrix" or len(indptr) != shape[0] + 1
+    said = getattr(group, "attrs", {})
+    shape = tuple(int(length) for length in (_whole(group["shape"]) if "shape" in group else said["shape"]))
+    by_columns = said.get("encoding-type") == "csc_matrix" or len(indptr) != shape[0] + 1
     kind = scipy.sparse.csc_array if by_columns else scipy.sparse.csr_array
     return kind((data, indices, indptr), shape=shape)
 
@@ -224,13 +230,14 @@ def _names(node: Any) -> tuple[str, ...]:
 
 def _whole(node: Any) -> np.ndarray:
     """All of an array, text as str. Raises Refusal for objects, which are made by running what a file says."""
-    codecs = (*getattr(node, "filters", ()), *getattr(node, "compressors", ()))
+    codecs = (*getattr(node, "filters", ()), *getattr(node, "compressors", ()))  # zarr's
     pickled = any(getattr(codec, "codec_id", "") == "pickle" for codec in codecs)
-    if pickled or (node.dtype.kind == "O" and getattr(node.dtype, "metadata", None) is None):
+    text = (getattr(node.dtype, "metadata", None) or {}).get("vlen") in (str, bytes)  # h5py's, of any length
+    if pickled or (node.dtype.kind == "O" and not text):
         raise Refusal(
-            f"{getattr(node, 'name', 'an array')} holds pickled objects, which could run any code; save numbers."
+            f"{getattr(node, 'name', 'an array')} holds objects, and to make them may run any code; save numbers."
         )
-    values = np.asarray(node.asstr()[...] if node.dtype.kind == "O" else node[...])  # h5py's text of any length
+    values = np.asarray(node.asstr()[...] if text else node[...])
     if values.dtype.kind == "S":
         return np.char.decode(values, "utf-8")
     return values.astype(str) if values.dtype.kind in "OT" else values
@@ -260,15 +267,12 @@ def _idx_array(path: Path) -> np.ndarray:
     return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
 
 
-def _read_table(separator: str) -> Callable[[Path], pd.DataFrame]:
-    def read_table(path: Path) -> pd.DataFrame:
-        first = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str).iloc[0].tolist()
-        counted = [str(j) for j in range(len(first) + 1)]
-        # A first line of numbers is data, unless it counts the columns, as pandas does for frames without names.
-        is_data = all(_is_number(cell) for cell in first) and first not in (counted[:-1], counted[1:])
-        return pd.read_csv(path, sep=separator, header=None if is_data else 0)
-
-    return read_table
+def _read_table(path: Path, separator: str) -> pd.DataFrame:
+    first = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str).iloc[0].tolist()
+    counted = [str(j) for j in range(len(first) + 1)]
+    # A first line of numbers is data, unless it counts the columns, as pandas does for frames without names.
+    is_data = all(_is_number(cell) for cell in first) and first not in (counted[:-1], counted[1:])
+    return pd.read_csv(path, sep=separator, header=None if is_data else 0)
 
 
 def _of_table(frame: pd.DataFrame, path: Path, index_column: str | None) -> Contents:
@@ -306,23 +310,18 @@ def _is_number(text: object) -> bool:
         return False
 
 
-KEYED: dict[str, Callable[[Path, str | None], Contents]] = {
-    ".npz": _read_npz,
-    ".zarr": _read_zarr,
-    ".h5": _read_hdf5,
-    ".hdf5": _read_hdf5,
-}
+KEYED = (".npz", ".zarr", ".h5", ".hdf5")
 """Formats that may hold several arrays."""
 
-READERS: dict[str, Callable[..., Any]] = {
-    ".npy": lambda path: np.load(path, allow_pickle=False),
+READERS: dict[str, Callable[[Path, str | None], Any]] = {
+    ".npy": lambda path, key: np.load(path, allow_pickle=False),
     ".npz": _read_npz,
-    ".mtx": lambda path: scipy.io.mmread(path),
-    ".csv": _read_table(","),
-    ".tsv": _read_table("\t"),
-    ".parquet": pd.read_parquet,
+    ".mtx": lambda path, key: scipy.io.mmread(path),
+    ".csv": lambda path, key: _read_table(path, ","),
+    ".tsv": lambda path, key: _read_table(path, "\t"),
+    ".parquet": lambda path, key: pd.read_parquet(path),
     ".zarr": _read_zarr,
     ".h5": _read_hdf5,
     ".hdf5": _read_hdf5,
-    "-ubyte": _read_idx,
+    "-ubyte": lambda path, key: _read_idx(path),
 }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from nmf_nets.contents import Contents, contents_of, listed, reading
+from nmf_nets.contents import Contents, contents_of, listed, reading, refuse_broken
 from nmf_nets.data.base import TableDataModule
 from nmf_nets.extras import extra
 from nmf_nets.refusal import Refusal
@@ -29,7 +29,14 @@ class AnnDataFile(TableDataModule):
     def contents(self, path: Path) -> Contents:
         with reading(path, ".h5ad"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of files by old versions, and of names that are not unique
-            data = extra("anndata", "anndata").read_h5ad(path)
+            found = self._chosen(path, extra("anndata", "anndata").read_h5ad(path))
+            refuse_broken(found.X)
+            return found
+
+    def weights_in(self, path: Path) -> Contents:
+        return contents_of(path)
+
+    def _chosen(self, path: Path, data: Any) -> Contents:
         held = {"raw": data.raw.X} if data.raw is not None else {}
         held = held | {name: X for name, X in data.layers.items() if name not in held}
         if self.layer is not None and self.layer not in held:
@@ -38,13 +45,10 @@ class AnnDataFile(TableDataModule):
         X = data.X if self.layer is None else held[self.layer]
         if X is None:
             raise Refusal(f"{path} has no X; choose data.layer from {listed(list(held))}.")
-        if not self.signed and _is_negative(X):
+        if not self.signed and self.weights is None and _is_negative(X):
             _refuse_scaled(path, X, [name for name, M in held.items() if not _is_negative(M)])
         names = data.raw.var_names if self.layer == "raw" and data.raw is not None else data.var_names
         return Contents(X, tuple(map(str, names)), tuple(map(str, data.obs_names)), self._classes(path, data.obs))
-
-    def weights_in(self, path: Path) -> Contents:
-        return contents_of(path)
 
     def _classes(self, path: Path, obs: Any) -> np.ndarray | None:
         if self.labels is None or (self.labels not in obs and path != self.path):
@@ -62,7 +66,7 @@ def _refuse_scaled(path: Path, X: Any, others: list[str]) -> None:
     """as_matrix would refuse it too, but does not know what else the file has."""
     if others:
         raise Refusal(
-            f"{path} has negative entries, down to {_numbers(X).min():.6g}, as scaled data do, but no factorization of "
+            f"{path} has negative entries, down to {np.nanmin(_numbers(X)):.6g}, as scaled data do, but no factorization of "
             f"them is non-negative; use data.layer={others[0]}, which has none."
         )
 
