@@ -66,8 +66,8 @@ def _refuse_scaled(path: Path, X: Any, others: list[str]) -> None:
     """as_matrix would refuse it too, but does not know what else the file has."""
     if others:
         raise Refusal(
-            f"{path} has negative entries, down to {np.nanmin(_numbers(X)):.6g}, as scaled data do, where NMF needs X ≥ 0; "
-            f"use data.layer={others[0]}, which has none."
+            f"{path} has negative entries, down to {np.nanmin(_numbers(X)):.6g}, as scaled data do, but NMF needs X ≥ 0"
+            f"; use data.layer={others[0]}, which has none."
         )
 
 
