@@ -515,6 +515,11 @@ def test_ratings_are_trained_on_and_judged_by_those_that_were_given(train, ratin
     )
     if summary["divergence"] == "frobenius":
         assert summary["divergence_value"] == pytest.approx(0.5 * (left**2).sum(), rel=1e-9)
+    lines = (ran.directory / "run" / "metrics.jsonl").read_text().splitlines()
+    watched = [line for line in map(json.loads, lines) if "training/divergence" in line][-1]
+    assert watched["training/divergence"] == pytest.approx(summary["divergence_value"], rel=1e-9)
+    assert watched["training/exact_codes"] <= watched["training/divergence"] * (1 + 1e-6)
+    assert watched["validation/exact_codes"] > 0
     assert summary["observed"] == pytest.approx(given.mean())
     assert summary["sklearn_value"] is None
     assert summary["svd_error"] is None
