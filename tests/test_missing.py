@@ -121,7 +121,7 @@ DECODERS = {
 }
 ENCODERS = {
     "table": lambda start, decoder, D, update: Table(start, Projected()),
-    "exact": lambda start, decoder, D, update: Exact(start, update),
+    "exact": lambda start, decoder, D, update: Exact(start, update, ramp=0),
     "implicit": lambda start, decoder, D, update: Exact(start, update, implicit=True),
     "unrolled": lambda start, decoder, D, update: Unrolled(start, update, steps=20, warm=1),
     "cold": lambda start, decoder, D, update: Unrolled(start, update, steps=20, warm=0),
