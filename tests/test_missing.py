@@ -162,8 +162,8 @@ KINDS = [
 
 
 def serves(kind: Kind, optimizer: str, beta: float) -> bool:
-    """What training refuses without a hole in the data as well."""
-    if beta not in (1, 2) and kind.encoder not in ("table", "unrolled", "cold", "symmetric", "convolutional"):
+    """What training without a hole in the data refuses is left out; of other β, where all take one path, most is."""
+    if beta not in (1, 2) and kind.encoder not in ("table", "unrolled"):
         return False
     if optimizer in ("block", "online"):
         return kind.decoder == "linear" and kind.encoder != "symmetric"
@@ -177,7 +177,6 @@ RUNS = [
     for beta in (2.0, 1.0, 0.0)
     if serves(kind, optimizer, beta)
 ]
-every_run = pytest.mark.parametrize(("kind", "optimizer", "beta"), RUNS)
 
 
 def trained(net: NonNegativeAutoencoder, X: Matrix, epochs: int = 3, batch_size: int | None = None) -> Factorization:
@@ -203,32 +202,24 @@ def entries(X: Tensor, X_hat: Tensor, beta: float) -> Tensor:
 # Nets -----------------------------------------------------------------------------------------------------------------
 
 
-@every_run
-def test_what_stands_where_nothing_was_observed_does_not_matter(kind, optimizer, beta):
-    """Of all that was trained, to the bit; and to rounding where it is not even stored."""
+@pytest.mark.parametrize(("kind", "optimizer", "beta"), RUNS)
+def test_what_stands_where_nothing_was_observed_does_not_matter_and_the_loss_is_of_the_rest(kind, optimizer, beta):
+    """To the bit; and to rounding where it is not even stored."""
     runs = []
     for X in (holding(0.0), holding(1e3), stored()):
         net = kind.make(X, beta, optimizer)
         net.refuse_data(X)
-        factors = trained(net, X)
-        runs.append((net, factors))
+        runs.append((net, trained(net, X)))
     (one, of_one), (other, of_other), (_, sparse) = runs
     for name, value in one.state_dict().items():
         assert torch.equal(other.state_dict()[name], value), name
     assert torch.equal(of_one.H, of_other.H)
-    assert of_one.W.isfinite().all()
     assert (of_one.W != kind.make(holding(0.0), beta, optimizer).decoder.W).any()
     torch.testing.assert_close(sparse.reconstruction, of_one.reconstruction, rtol=1e-4, atol=1e-6)
 
-
-@every_run
-def test_the_loss_is_that_of_what_was_observed(kind, optimizer, beta):
-    X = holding(1e3)
-    net = kind.make(X, beta, optimizer)
-    factors = trained(net, X)
-    expected = float(entries(truth(), factors.reconstruction, beta)[SEEN].sum())
-    assert float(net.divergence.total(X, factors)) == pytest.approx(expected, rel=1e-10)
-    objective = net.objective(Batch(X, torch.arange(N), N))
+    expected = float(entries(truth(), of_other.reconstruction, beta)[SEEN].sum())
+    assert float(other.divergence.total(holding(1e3), of_other)) == pytest.approx(expected, rel=1e-10)
+    objective = other.objective(Batch(holding(1e3), torch.arange(N), N))
     at_step = entries(truth(), objective.factors.detach().reconstruction, beta)[SEEN].sum()
     assert float(objective.value()) == pytest.approx(float(at_step), rel=1e-10)
 
@@ -266,7 +257,10 @@ def test_weights_of_one_are_no_weights(kind, optimizer, beta):
     torch.testing.assert_close(ones.reconstruction, plain.reconstruction, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(("kind", "optimizer", "beta"), [run for run in RUNS if run.values[0].decoder != "convolutive"])
+@pytest.mark.parametrize(
+    ("kind", "optimizer", "beta"),
+    [run for run in RUNS if run.values[0].decoder != "convolutive" and run.values[2] in (1, 2)],
+)
 def test_batches_of_which_nothing_was_observed_break_nothing(kind, optimizer, beta):
     seen = SEEN & (torch.arange(N) < 20)[:, None]
     X = holding(7.0, seen)
