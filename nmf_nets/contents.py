@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import math
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -26,10 +27,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Contents:
-    """X is a numpy array or a scipy sparse one; nothing of it is checked yet.
-
-    What is said of samples and features need not fit X, and is then about something else.
-    """
+    """X is a numpy array or a scipy sparse one; nothing of it is checked yet."""
 
     X: Any
     feature_names: tuple[str, ...] | None = None
@@ -42,6 +40,21 @@ class Contents:
         """Samples for features."""
         return Contents(self.X.T, self.sample_names, self.feature_names)
 
+    @property
+    def fitting(self) -> "Contents":
+        """Without what does not fit X, and is about something else."""
+        if self.X.ndim != 2:
+            return self
+        n, m = self.X.shape
+        features, samples, labels, image = self.feature_names, self.sample_names, self.labels, self.image_shape
+        return Contents(
+            self.X,
+            features if features is not None and len(features) == m else None,
+            samples if samples is not None and len(samples) == n else None,
+            labels if labels is not None and labels.shape == (n,) else None,
+            image if image is not None and math.prod(image) == m else None,
+        )
+
     def with_features(self, names: Sequence[str], path: Path) -> "Contents":
         """These features, in this order. Others are left out, with a warning; where the file does not name its
         features, they are taken as they stand.
@@ -49,7 +62,7 @@ class Contents:
         Raises Refusal for a feature that is lacking or is there twice, and without names for another number of them.
         """
         own, m = self.feature_names, self.X.shape[-1]
-        if own is None or len(own) != m:
+        if own is None:
             if m != len(names):
                 raise Refusal(
                     f"{path} has {m} features, without names, but {len(names)} are asked for; give it the same columns."

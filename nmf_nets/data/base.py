@@ -1,6 +1,5 @@
 """What every data module does once it has its matrix: split rows, hand out batches."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -191,18 +190,19 @@ class TableDataModule(FileDataModule, ABC):
         self.weights = None if weights is None else Path(weights).expanduser()
 
     def read(self, path: Path, feature_names: Sequence[str] | None = None) -> Dataset:
-        found, V = self.contents(path), None
+        found, V = self.contents(path).fitting, None
         if feature_names is not None:
             found = found.with_features(feature_names, path)
         if self.weights is not None and path == self.path:
-            given = self.weights_in(self.weights)
-            named = given.feature_names is not None and found.feature_names is not None
-            V = (given.with_features(found.feature_names or (), self.weights) if named else given).X
+            weights = self.weights_in(self.weights).fitting
+            if weights.feature_names is not None and found.feature_names is not None:
+                weights = weights.with_features(found.feature_names, self.weights)
+            V = weights.X
         try:
             X = observed(found.X, V, self.missing, self.dtype, self.signed, allow="data.missing=nan")
         except Refusal as refusal:
             raise Refusal(f"{path}: {refusal}") from None
-        return _described(X, found)
+        return Dataset(X, found.image_shape, found.feature_names, found.sample_names, labels=found.labels)
 
     @abstractmethod
     def contents(self, path: Path) -> Contents:
@@ -211,19 +211,6 @@ class TableDataModule(FileDataModule, ABC):
     @abstractmethod
     def weights_in(self, path: Path) -> Contents:
         """The weights that lie at the path, samples as rows."""
-
-
-def _described(X: Matrix, found: Contents) -> Dataset:
-    """With what the file says that fits the matrix; what does not is about something else."""
-    n, m = X.shape
-    features, samples, labels, image = found.feature_names, found.sample_names, found.labels, found.image_shape
-    return Dataset(
-        X,
-        image if image is not None and math.prod(image) == m else None,
-        features if features is not None and len(features) == m else None,
-        samples if samples is not None and len(samples) == n else None,
-        labels=labels if labels is not None and labels.shape == (n,) else None,
-    )
 
 
 def _shuffled(n: int, seed: int) -> Rows:
