@@ -59,10 +59,10 @@ def _change(X: Matrix, H: Codes, V: Codes, W: Components, beta: float) -> Scalar
     X_hat, change = X.sample(H, W), X.sample(V, W)
     if beta == 2:
         return (X.given_weights * (X_hat - X.values) * change).sum()
-    ratio = X.values / X_hat.clamp(min=floor(X))
+    X_hat = X_hat.clamp(min=floor(X))
     if X.weights is None:
-        return V.sum(0) @ W.sum(1) - (ratio * change).sum()
-    return (X.weights * (1 - ratio) * change).sum()
+        return V.sum(0) @ W.sum(1) - (X.values / X_hat * change).sum()
+    return ((X.weights - X.weights * X.values / X_hat) * change).sum()
 
 
 def _newton_direction(X: Matrix, H: Codes, W: Components, gradient: Codes, beta: float) -> Codes:
@@ -92,6 +92,8 @@ def _curvature(X: Matrix, H: Codes, W: Components, beta: float, least: Scalar) -
     """∂²D/∂h² of each row: Σ_j c_ij w_kj w_lj, c = v for Frobenius and v x / x̂² for KL."""
     if beta == 2 and X.weights is None:
         return (W @ W.T).expand(len(H), -1, -1)
-    c = torch.ones_like(X.values) if beta == 2 else X.values / X.sample(H, W).clamp(min=least).square()
-    C = X.with_values(c if X.weights is None else c * X.weights)
+    c = torch.ones_like(X.values) if X.weights is None else X.weights
+    if beta == 1:
+        c = c * X.values / X.sample(H, W).clamp(min=least).square()
+    C = X.with_values(c)
     return torch.stack([C @ (w * W).T for w in W], 1)

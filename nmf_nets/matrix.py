@@ -164,12 +164,9 @@ class Matrix(ABC):
 
     @cached_property
     def mean(self) -> Scalar:
-        """Σ v |x| / Σ v over all entries, stored or not, in the dtype of X: the scale of the data."""
-        return (
-            (self._summed(torch.abs) / self.mass).to(self.dtype)
-            if self.signed
-            else (self.sum / self.mass).to(self.dtype)
-        )
+        """Σ v |x| / Σ v over all entries, stored or not, in the dtype of X: the scale of the data; 0 if none counts."""
+        total = self._summed(torch.abs) if self.signed else self.sum
+        return (total / (self.mass or 1.0)).to(self.dtype)
 
     def blocks(self, entries: int = 2**22) -> Iterator[tuple[slice, "Matrix"]]:
         """Consecutive rows with about so many values in each block."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.divergences.base import Divergence
+from nmf_nets.division import divisor
 from nmf_nets.factorization import Factorization
 from nmf_nets.heads.base import Head
 from nmf_nets.matrix import DenseMatrix, Matrix
@@ -85,7 +86,7 @@ class Objective:
         """Adds the gradient of (D + R_H + R_W) / unit(X) + weight · mean loss of the head, numbers without units, to
         every parameter behind the factors and of the head, or to those of `inputs` alone.
         """
-        unit = self.divergence.unit(self.X).to(self.X.dtype)
+        unit = divisor(self.divergence.unit(self.X).to(self.X.dtype))  # 0 for a batch of which nothing was observed
         outputs: list[tuple[Tensor, Tensor | None]] = [(M, (P - N) / unit) for M, P, N in self._outputs()]
         if self.head is not None:
             assert self.labels is not None

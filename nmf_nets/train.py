@@ -112,6 +112,7 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
         penalties_W=[given(part(node), X=X.T)() for node in config.penalties_W.values()],
         penalties_HW=[part(node)() for node in config.penalties_HW.values()],
     )
+    net.refuse_data(X)
     if net.decoder.couples_rows and not data.contiguous and len(data.training_rows) < data.dataset.X.shape[0]:
         raise Refusal(
             f"{type(net.decoder).__name__} couples rows, but rows are held out at random; use data.contiguous=true, "

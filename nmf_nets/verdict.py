@@ -1,5 +1,6 @@
 """How a run ends: the net beside classical solvers and scikit-learn's, on training and on held-out rows."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -75,6 +76,8 @@ class Summary:
     best_known_value: the least that any run has found for the training rows, here or in the benchmark, this one
     included; best_known_gap is how far the net's own codes stand above it.
     recovery: mean cosine of the true components, where they are known, with those that were found.
+    observed: the part of the entries of the training rows that count, None where all count alike; values and errors are
+    of these alone, there are no sklearn_value and svd_error then, and no values of other runs.
     accuracy: the part of held-out rows that the head names right by the net's own codes.
     peak_memory: bytes that the process held at most until the end of training, all imports included.
     """
@@ -92,7 +95,8 @@ class Summary:
     best_known_value: float
     best_known_gap: float
     relative_error: float
-    svd_error: float
+    svd_error: float | None
+    observed: float | None
     heldout_value: float | None
     heldout_refined_codes_value: float | None
     heldout_exact_codes_value: float | None
@@ -129,9 +133,18 @@ class Verdict:
         about = self.summary
         notes = [
             "gap: above the best classical value. Classical solvers: from the same start, for as long; held-out rows",
-            f"coded exactly on their W. No {about.n_components} components have a training error below",
-            f"{about.svd_error:.4f}, that of the truncated SVD.",
+            "coded exactly on their W.",
         ]
+        if about.svd_error is not None:
+            notes += [
+                f"No {about.n_components} components have a training error below",
+                f"{about.svd_error:.4f}, that of the truncated SVD.",
+            ]
+        if about.observed is not None:
+            notes.append(
+                f"Of the training entries {about.observed:.2%} count, by their weights, and no others anywhere here; "
+                "scikit-learn's solver, which needs them all, takes no part."
+            )
         best = min(about.classical_value, about.sklearn_value or about.classical_value)
         if about.best_known_value < best * (1 - NOTABLE):
             notes.append(
@@ -242,7 +255,8 @@ def judge(
         best_known_value=known,
         best_known_gap=relative_gap(own_line.divergence_value, known, divergence.rounding(X)),
         relative_error=own_line.relative_error,
-        svd_error=svd_error(X, start.n_components),
+        svd_error=None if X.weights is not None else svd_error(X, start.n_components),
+        observed=None if X.weights is None else int((X.weights > 0).sum()) / math.prod(X.shape),
         heldout_value=held.get("net, own codes"),
         heldout_refined_codes_value=held.get("net, refined codes"),
         heldout_exact_codes_value=held.get("net, exact codes"),

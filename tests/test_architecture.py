@@ -10,7 +10,7 @@ PACKAGE = Path(nmf_nets.__file__).parent
 
 LAYERS = [
     ["refusal", "extras", "shapes", "part", "grid", "threads", "division"],
-    ["factorization", "matrix", "as_matrix", "sparse_product", "spectrum", "targets", "lags"],
+    ["factorization", "matrix", "as_matrix", "sparse_product", "spectrum", "targets", "lags", "contents"],
     [
         "divergences",
         "penalties",
@@ -20,6 +20,7 @@ LAYERS = [
         "extrapolation",
         "metrics",
         "loader",
+        "observed",
         "preprocessing",
         "heads",
     ],
@@ -112,6 +113,8 @@ def test_data_know_no_model():
         "refusal",
         "shapes",
         "lags",
+        "contents",
+        "observed",
     }
 
 

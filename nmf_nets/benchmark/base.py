@@ -40,8 +40,8 @@ class Problem:
 
     @property
     def plain(self) -> bool:
-        """Whether it is NMF and nothing else."""
-        return not (self.criterion.penalised or self.X.signed)
+        """Whether it is NMF of all of X and nothing else."""
+        return not (self.criterion.penalised or self.X.signed or self.X.weights is not None)
 
 
 @runtime_checkable
@@ -62,7 +62,7 @@ class Method(ABC):
     """Something that makes factors. It never measures itself."""
 
     plain_only = True
-    """Whether it knows neither penalties nor data with negative entries."""
+    """Whether it knows neither penalties, nor weights of the data, nor negative entries."""
 
     takes_between = False
     """Whether it knows penalties on both factors at once."""
@@ -86,7 +86,7 @@ class Method(ABC):
 def refuse(method: Method, problem: Problem, start: Factorization | None) -> None:
     """Raises Refusal for what the method cannot serve."""
     if method.plain_only and not problem.plain:
-        raise Refusal(f"{type(method).__name__} serves plain NMF alone, without penalties and negative data.")
+        raise Refusal(f"{type(method).__name__} serves plain NMF alone, without penalties, weights and negative data.")
     for penalty in () if method.takes_between else problem.between:
         raise Refusal(f"{type(method).__name__} cannot heed {part_name(penalty)}, which is on both factors at once.")
     method.refuse(problem, start)

@@ -17,7 +17,7 @@ from sklearn.model_selection import KFold
 
 from nmf_nets import NMF
 from nmf_nets.benchmark.report.table import Table
-from nmf_nets.data.matrix import read
+from nmf_nets.contents import contents_of
 from nmf_nets.extras import Missing, extra
 
 HELD_OUT = 0.1
@@ -176,7 +176,7 @@ def main() -> None:
         if what == "ratings":
             table = ratings(read_ratings(Path(path)))
         else:
-            X = np.asarray(read(Path(path)).X, dtype=np.float64)
+            X = np.asarray(contents_of(Path(path)).X, dtype=np.float64)
             chosen_rows = np.random.default_rng(0).choice(len(X), int(*rows or [2000]), replace=False)
             table = pixels(X[chosen_rows])
     print(table.markdown())  # noqa: T201 - it is a program

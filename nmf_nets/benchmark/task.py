@@ -41,6 +41,11 @@ class Task:
     ):
         data.setup("fit")
         divergence.refuse(data.training)
+        if data.training.weights is not None:
+            raise Refusal(
+                "methods are compared on data of which every entry counts, but data.missing or data.weights leaves out "
+                "some; python train.py judges such data, and nmf_nets.benchmark.missing compares what is found of them."
+            )
         on_H, on_W = (
             Terms(tuple(given(make, X=M)() for make in (penalties or {}).values()))
             for penalties, M in ((penalties_H, data.training), (penalties_W, data.training.T))

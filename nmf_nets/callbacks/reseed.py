@@ -11,6 +11,7 @@ from torch import Tensor
 from nmf_nets.callbacks.base import late
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.decoders.linear import Linear
+from nmf_nets.division import ratio
 from nmf_nets.factorization import Factorization
 from nmf_nets.grid import GeometricGrid
 from nmf_nets.matrix import Matrix
@@ -30,7 +31,8 @@ class Reseed(Callback):
     with i the worst fitted row that no component was started from before; says which.
 
     Where the encoder keeps codes, those of k become the best on w_k for what the others leave, [(X − X̂) w_k]₊ / ‖w_k‖²,
-    which lowers the squared error; by it rows are compared in any divergence. A row that is fitted to half the digits
+    which lowers the squared error; by it rows are compared in any divergence. What was not observed counts nowhere, and
+    is next to zero in w_k. A row that is fitted to half the digits
     of its dtype starts nothing: there are then more components than the data have use for. Nothing is done where W is
     made of several weights.
     """
@@ -72,7 +74,7 @@ class Reseed(Callback):
                 break
             w = torch.maximum(w, LIFT * w.mean())
             w = w * (size / torch.linalg.vector_norm(w))
-            h = ((X @ w[:, None])[:, 0] - H @ (W @ w)).clamp(min=0) / size**2
+            h = _best_codes(X, Factorization(H, W), w)
             W[k], H[:, k] = w, torch.maximum(h, LIFT * h.mean())
             self.used.append(row)
             seeded[k] = row
@@ -89,11 +91,18 @@ class Reseed(Callback):
     def _worst(self, X: Matrix, factors: Factorization) -> tuple[int, Tensor | None]:
         """The row with the largest squared error, and the positive part of what is left of it."""
         H, W = factors.H, factors.W
-        errors = X.row_sum(X.values.square()) - 2 * ((X @ W.T) * H).sum(1) + ((H @ (W @ W.T)) * H).sum(1)
+        if X.weights is None:
+            errors = X.row_sum(X.values.square()) - 2 * ((X @ W.T) * H).sum(1) + ((H @ (W @ W.T)) * H).sum(1)
+        else:
+            errors = X.row_sum(X.weights * (X.values - X.sample(H, W)).square())
         errors[self.used] = -torch.inf
         row = int(errors.argmax())
-        x = X.rows(torch.tensor([row], device=X.device)).dense()[0]
+        worst = X.rows(torch.tensor([row], device=X.device))
+        x = worst.dense()[0]
         left = (x - H[row] @ W).clamp(min=0)
+        if worst.weights is not None:
+            seen = worst.with_values((worst.weights > 0).to(x.dtype)).dense()[0]
+            x, left = x * seen, left * seen
         fitted = torch.linalg.vector_norm(left) <= torch.finfo(x.dtype).eps ** 0.5 * torch.linalg.vector_norm(x)
         return row, None if bool(fitted) or errors[row] == -torch.inf else left
 
@@ -102,3 +111,12 @@ class Reseed(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.used = state_dict["used"]
+
+
+def _best_codes(X: Matrix, factors: Factorization, w: Tensor) -> Tensor:
+    """[Σ_j v_ij (x_ij − x̂_ij) w_j]₊ / Σ_j v_ij w_j² of each row."""
+    H, W = factors.H, factors.W
+    if X.weights is None:
+        return ((X @ w[:, None])[:, 0] - H @ (W @ w)).clamp(min=0) / w.square().sum()
+    pull = X.row_sum(X.weights * (X.values - X.sample(H, W)) * X.columns(w))
+    return ratio(pull.clamp(min=0), X.row_sum(X.weights * X.columns(w).square()))

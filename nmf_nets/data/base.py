@@ -11,8 +11,10 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
+from nmf_nets.contents import Contents
 from nmf_nets.loader import ResidentLoader
 from nmf_nets.matrix import Matrix
+from nmf_nets.observed import Missing, observed, refuse_missing
 from nmf_nets.part import part_name
 from nmf_nets.preprocessing.base import Preprocessing
 from nmf_nets.refusal import Refusal
@@ -102,6 +104,12 @@ class MatrixDataModule(LightningDataModule, ABC):
             *(prepared(X.rows(p)) if len(p) else None for p in parts[1:]),
         )
         places = None if self._dataset.labels is None else np.unique(self._dataset.labels, return_inverse=True)[1]
+        for name in ("training", "validation", "test"):
+            part: Matrix | None = getattr(self, name)
+            if part is not None and part.weights is not None and not bool((part.weights > 0).any()):
+                raise Refusal(
+                    f"nothing of the {name} rows was observed; choose another data.seed or size of the parts."
+                )
         self.training_labels, self.validation_labels, self.test_labels = (
             None if places is None else torch.from_numpy(places)[p] for p in parts
         )
@@ -154,6 +162,55 @@ class FileDataModule(MatrixDataModule, ABC):
         feature_names: of the data that a net was trained on. The features are then these, in their order: what text
         does not say is 0, words that are new are left out; a table that lacks one of them is refused. None for any.
         """
+
+
+class TableDataModule(FileDataModule, ABC):
+    """One matrix in a file, of which not all was observed, perhaps, or counts alike.
+
+    Features are found by their names where the file has some: it may have more of them, which are left out with a
+    warning, and in another order. Without names there must be as many of them.
+    missing: null refuses NaN, and empty cells; `nan` takes them for entries that were not observed; `unstored` takes
+    for those what a sparse file does not store, ratings that nobody gave, say. What was not observed counts nowhere.
+    weights: a file with v ≥ 0 for every entry of the matrix at `path`, dense or sparse, or with a mask, in any format
+    of data=matrix: D = Σ v d(x | x̂). Other files that are read have none.
+    signed: admits negative entries, for semi-NMF.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        missing: Missing = None,
+        weights: str | Path | None = None,
+        signed: bool = False,
+        **rows: Any,
+    ):
+        super().__init__(path, **rows)
+        refuse_missing(missing)
+        self.missing, self.signed = missing, signed
+        self.weights = None if weights is None else Path(weights).expanduser()
+
+    def read(self, path: Path, feature_names: Sequence[str] | None = None) -> Dataset:
+        found, V = self.contents(path).fitting, None
+        if feature_names is not None:
+            found = found.with_features(feature_names, path)
+        if self.weights is not None and path == self.path:
+            weights = self.weights_in(self.weights).fitting
+            if weights.feature_names is not None and found.feature_names is not None:
+                weights = weights.with_features(found.feature_names, self.weights)
+            V = weights.X
+        try:
+            X = observed(found.X, V, self.missing, self.dtype, self.signed, allow="data.missing=nan")
+        except Refusal as refusal:
+            raise Refusal(f"{path}: {refusal}") from None
+        return Dataset(X, found.image_shape, found.feature_names, found.sample_names, labels=found.labels)
+
+    @abstractmethod
+    def contents(self, path: Path) -> Contents:
+        """What lies at the path, samples as rows."""
+
+    @abstractmethod
+    def weights_in(self, path: Path) -> Contents:
+        """The weights that lie at the path, samples as rows."""
 
 
 def _shuffled(n: int, seed: int) -> Rows:

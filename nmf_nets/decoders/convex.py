@@ -28,6 +28,11 @@ class Convex(Decoder):
         super().__init__()
         if X.signed:
             raise Refusal("decoder=convex needs X ≥ 0; use experiment=semi for data with negative entries.")
+        if X.weights is not None:
+            raise Refusal(
+                "decoder=convex mixes whole samples, but X has weights, or entries that were not observed; use "
+                "decoder=linear, or impute them."
+            )
         self.X = X
         C = ratio(start.H, start.H.sum(0)).T
         W = (X.T @ C.T).T

@@ -46,8 +46,12 @@ class Divergence(ABC):
         parts = []
         for rows, block in X.blocks():
             block = block.to(torch.float64)
-            entries = self.entries(block.values, block.sample(H[rows], W), least)
-            parts.append(torch.where(block.given_weights > 0, block.given_weights * entries, 0).sum())
+            seen = block.given_weights > 0
+            x = torch.where(
+                seen, block.values, 1
+            )  # whatever stands elsewhere, its slope is finite, and 0 times it is 0
+            entries = self.entries(x, block.sample(H[rows], W), least)
+            parts.append(torch.where(seen, block.given_weights * entries, 0).sum())
         return torch.stack(parts).sum()
 
     def split_gradient(self, X: Matrix, H: Codes, W: Components) -> tuple[Codes, Codes]:

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.matrix import Matrix
+from nmf_nets.part import part_name
+from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Rows
 from nmf_nets.weight import weights_of
 
@@ -55,6 +57,9 @@ class Encoder(nn.Module, ABC):
     def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
         """Raises Refusal for a divergence, or penalties on H, that this encoder cannot serve."""
 
+    def refuse_data(self, X: Matrix, terms: Terms = PLAIN) -> None:
+        """Raises Refusal for weights that it cannot heed, or cannot heed beside these penalties on H."""
+
     def keep_(self, H: Codes, rows: Rows | None) -> None:
         """Puts these in the place of the codes that it keeps of the rows, if any."""
 
@@ -71,3 +76,12 @@ class Encoder(nn.Module, ABC):
         """What has to be done to the weights after a gradient step: each non-negative weight's own projection."""
         for weight in weights_of(self):
             weight.project_()
+
+
+def refuse_weights(encoder: Encoder, X: Matrix) -> None:
+    """Raises Refusal where X has some, for an encoder that multiplies whole rows."""
+    if X.weights is not None:
+        raise Refusal(
+            f"encoder={part_name(encoder)} would see zeros where nothing was observed; use encoder=lista, or exact, "
+            "unrolled or table, which make a code of what was."
+        )

@@ -55,6 +55,9 @@ class Exact(Encoder):
             return with_implicit_gradient(X, H, W, 2 if self.update.lowers(Frobenius()) else 1)
         return H
 
+    def refuse_data(self, X: Matrix, terms: Terms = PLAIN) -> None:
+        self.update.refuse_data(X, terms)
+
     def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
         self.update.refuse(divergence, terms)
         if self.implicit and terms.penalties:

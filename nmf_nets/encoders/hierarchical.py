@@ -53,5 +53,8 @@ class Hierarchical(Encoder):
             X = DenseMatrix(H)
         return H  # pyright: ignore[reportPossiblyUnboundVariable]  # there are two levels at least
 
+    def refuse_data(self, X: Matrix, terms: Terms = PLAIN) -> None:
+        self._exact.refuse_data(X, terms)
+
     def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
         self._exact.refuse(divergence, terms)

@@ -6,7 +6,7 @@ from nmf_nets.cold_start import projection_scale
 from nmf_nets.constraints.base import Constraint
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
-from nmf_nets.encoders.base import Encoder
+from nmf_nets.encoders.base import Encoder, refuse_weights
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Codes, Components, Rows
@@ -36,6 +36,9 @@ class Linear(Encoder):
         restarted = self.A.value.detach().clone()
         restarted[:, components] = W[components].T * projection_scale(W)
         self.A.assign_(restarted)
+
+    def refuse_data(self, X: Matrix, terms: Terms = PLAIN) -> None:
+        refuse_weights(self, X)
 
     def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
         pass

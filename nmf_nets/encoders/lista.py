@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from nmf_nets.cold_start import damped_least_squares, lifted_codes
+from nmf_nets.cold_start import damped_least_squares, flat_codes, lifted_codes
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence, floor
 from nmf_nets.division import divisor
@@ -29,7 +29,8 @@ class LISTA(Encoder):
     also scales the row to Σ_j x̂_j = Σ_j x_j, which the best code has. C holds the cosines between components, u has the
     size of the row. Learned are P_l (r × r), M_l, θ_l (r) and log μ_l, which know no units; at first P_l = I,
     M_l = θ_l = 0, μ_l = 1: damped Newton steps, cut at zero. W is a constant here. The code of a row scales with it,
-    and sparse data are seen where they are stored.
+    and sparse data are seen where they are stored. With weights v every sum over j, but that of C, is Σ_j v_ij …, and
+    the first codes are flat: a row is coded from what was observed of it.
     Source: Gregor & LeCun (2010); the step on the gradient of the current W is Liu et al.'s (2019), the damping ours.
     """
 
@@ -44,7 +45,9 @@ class LISTA(Encoder):
 
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
         W = W.detach()
-        return self._frobenius(X, W) if self.divergence.beta == 2 else self._kullback_leibler(X, W)
+        if self.divergence.beta == 1:
+            return self._kullback_leibler(X, W)
+        return self._frobenius(X, W) if X.weights is None else self._weighted_squares(X, W)
 
     def _layers(self, W: Components) -> list[tuple[Tensor, Tensor, Tensor]]:
         """What (C + μ I)⁻¹ P, M and θ of each layer are on W."""
@@ -66,20 +69,38 @@ class LISTA(Encoder):
             before, h = h, (h + step).clamp(min=0)
         return h / root
 
+    def _weighted_squares(self, X: Matrix, W: Components) -> Codes:
+        """The same steps on what was observed, with the curvature that each row has there."""
+        v, mass = X.given_weights, X.row_sum(X.given_weights)[:, None]
+        root = divisor(X.product_of(v, W.T.square())).sqrt()
+        h = flat_codes(X, W) * root
+        before, size = h, X.row_sum(v * X.values)[:, None] / divisor(mass).sqrt()
+        for P, M, theta in self._layers(W):
+            downhill = X.product_of(v * (X.values - X.sample(h / root, W)), W.T) / root
+            step = downhill @ P + (h - before) * M - size * theta
+            before, h = h, (h + step).clamp(min=0)
+        return h / root
+
     def _kullback_leibler(self, X: Matrix, W: Components) -> Codes:
-        s, total, least = divisor(W.sum(1)), X.row_totals, floor(X)
-        flat = total / s / len(s)
-        ridge, squares = RIDGE * s / divisor(flat), W.T.square().contiguous()
-        h = torch.maximum(lifted_codes(X, W), LEAST * flat)
+        least, squares = floor(X), W.T.square().contiguous()
+        if X.weights is None:
+            v, s, total, first = 1, W.sum(1), X.row_totals, lifted_codes(X, W)
+        else:
+            v, s, first = X.weights, X.product_of(X.weights, W.T), flat_codes(X, W)
+            total = X.row_sum(X.weights * X.values)[:, None]
+        s = divisor(s)
+        flat = total / s / len(W)
+        ridge = RIDGE * s / divisor(flat)
+        h = torch.maximum(first, LEAST * flat)
         before = h
         for P, M, theta in self._layers(W):
             reconstruction = X.sample(h, W).clamp(min=least)
-            ratio = X.values / reconstruction
+            ratio = v * X.values / reconstruction
             gradient = s - X.product_of(ratio, W.T)
             root = (X.product_of(ratio / reconstruction, squares) + ridge).sqrt()
             step = (h - before) * M - (gradient / root) @ P / root - flat * theta
             new = torch.maximum(h + step, LEAST * flat)
-            before, h = h, new * (total / divisor(new @ s[:, None]))
+            before, h = h, new * (total / divisor((new * s).sum(1, keepdim=True)))
         return h
 
     def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:

@@ -10,7 +10,7 @@ from nmf_nets.cold_start import lifted_codes
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.division import divisor, ratio
-from nmf_nets.encoders.base import Encoder
+from nmf_nets.encoders.base import Encoder, refuse_weights
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
@@ -86,6 +86,9 @@ class MLP(Encoder):
                 z = z + (X @ self.row.weight.T) * (X.shape[1] ** 0.5 / divisor(total))
             z = z.relu()
         return _scaled(self.last, z) + _scaled(self.skip, given)
+
+    def refuse_data(self, X: Matrix, terms: Terms = PLAIN) -> None:
+        refuse_weights(self, X)
 
     def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
         if divergence.beta != self.divergence.beta:

@@ -57,6 +57,10 @@ class Refined(Encoder):
     def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
         self.inner.restart_(components, W, codes)
 
+    def refuse_data(self, X: Matrix, terms: Terms = PLAIN) -> None:
+        self.update.refuse_data(X, terms)
+        self.inner.refuse_data(X, terms)
+
     def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
         self.update.refuse(divergence, terms)
         self.inner.refuse(divergence, terms)

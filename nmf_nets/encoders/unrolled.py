@@ -55,5 +55,8 @@ class Unrolled(Encoder):
         if self.kept is not None:
             self.kept[:, components] = codes[:, components]
 
+    def refuse_data(self, X: Matrix, terms: Terms = PLAIN) -> None:
+        self.update.refuse_data(X, terms)
+
     def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
         self.update.refuse(divergence, terms)

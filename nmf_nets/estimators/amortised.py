@@ -45,15 +45,14 @@ def amortised(
 ) -> tuple[Encoder, float]:
     """The encoder after so many steps of Adam on D + R, with W held, and how far its codes of X stand above exact ones.
 
-    Raises Refusal for data with weights, and for components of any sign.
+    Raises Refusal for components of any sign, and for data with weights that the encoder cannot heed.
     """
-    if X.weights is not None:
-        raise Refusal("an encoder would see zeros where nothing was observed; use encoder=None, which sees nothing.")
     if bool((factors.W < 0).any()):
         raise Refusal("encoders are made for components ≥ 0; use encoder=None with semi-NMF.")
     D, on_H, W = criterion.divergence, criterion.on_H, factors.W
     encoder, exact = make(factors), exact_codes(X, factors.W, criterion)
     encoder.refuse(D, on_H)
+    encoder.refuse_data(X, on_H)
     adam = NetAdam(encoder, Linear(factors, Projected()), LR, LR, DECAY)
     for batch in islice(_batches(X), steps):
         H, proposal = encoder.learn(batch.X, W, batch.rows, on_H)

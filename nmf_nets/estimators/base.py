@@ -16,10 +16,10 @@ from torch import Tensor
 from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.effort import Effort
-from nmf_nets.estimators.observed import Missing, is_nan, observed, refuse_missing, refuse_negative
 from nmf_nets.factorization import Factorization
 from nmf_nets.fit import DIVERGENCES, INITS, divergence_of, init_of
 from nmf_nets.matrix import Matrix
+from nmf_nets.observed import Missing, is_nan, observed, refuse_missing
 from nmf_nets.penalties.l1 import L1
 from nmf_nets.penalties.l2 import L2
 from nmf_nets.refusal import Refusal, refuse_count
@@ -144,7 +144,9 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
             dtype=[np.float64, np.float32],
             ensure_all_finite="allow-nan",
         )
-        found = observed(X, weights, self.missing, self._signed)
+        if weights is None and not self._signed:
+            refuse_negative(X, "NMF (input X)")
+        found = observed(X, weights, self.missing, signed=self._signed)
         try:
             self._divergence.refuse(found)
         except Refusal as refusal:
@@ -224,6 +226,16 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
                 ConvergenceWarning,
                 stacklevel=4,
             )
+
+
+def refuse_negative(M: Any, whom: str) -> None:
+    """In scikit-learn's words, with the place."""
+    negative = np.argwhere(M < 0) if isinstance(M, np.ndarray) else np.transpose((M < 0).nonzero())
+    for i, j in negative[:1]:
+        raise Refusal(
+            f"Negative values in data passed to {whom}: {M[i, j]:.6g} at [{i}, {j}]; shift, clip or drop them, or use "
+            "semi-NMF (solver='semi-hals'), which admits them in X."
+        )
 
 
 def refuse_number(name: str, value: Any, most: float | None = None) -> None:

@@ -10,9 +10,9 @@ import torch
 from nmf_nets.criterion import Criterion
 from nmf_nets.division import divisor
 from nmf_nets.estimators.base import BaseNMF, coordinate_descent, exact_codes, refuse_number
-from nmf_nets.estimators.observed import Missing
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
+from nmf_nets.observed import Missing
 from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.shapes import Codes, Components
 from nmf_nets.solvers import SOLVERS, named

@@ -11,10 +11,10 @@ from nmf_nets.criterion import Criterion
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.estimators.amortised import MakeEncoder, amortised, named_encoder
 from nmf_nets.estimators.base import BaseNMF, coordinate_descent, exact_codes, given_factor
-from nmf_nets.estimators.observed import Missing
 from nmf_nets.factorization import Factorization
 from nmf_nets.fit import Moment, factorize
 from nmf_nets.matrix import Matrix
+from nmf_nets.observed import Missing
 from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.shapes import Codes
 from nmf_nets.solver import Solver
@@ -44,7 +44,7 @@ class NMF(BaseNMF):
     encoder: None for codes by half-steps until they are exact. `lista`, `mlp`, `refined` or a function that makes an
     Encoder of a Factorization: a net that is trained on the rows of `fit`, with the components held, and then codes in
     one pass, at a loss: `code_gap_` is how far the loss with its codes of those rows stands above that with exact ones,
-    relative. fit_transform gives its codes, too.
+    relative. fit_transform gives its codes, too. Where not all was observed, of these `lista` alone sees no zeros.
     encoder_steps: of its training, each on 256 rows at most.
     device: where to compute, "cuda" say.
 
@@ -130,6 +130,7 @@ class NMF(BaseNMF):
         criterion, W = self._criterion(X.shape[0]), self._components(X)
         if self.encoder is None:
             return exact_codes(X, W, criterion)
+        self.encoder_.refuse_data(X, criterion.on_H)
         with torch.no_grad():
             return self.encoder_(X, W, terms=criterion.on_H)
 

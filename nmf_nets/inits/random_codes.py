@@ -3,13 +3,17 @@
 import torch
 
 from nmf_nets.factorization import Factorization
-from nmf_nets.inits.base import refuse_n_components, uniform
+from nmf_nets.inits.base import refuse_n_components, refuse_weights, uniform
 from nmf_nets.matrix import Matrix
 
 
 def random_codes(X: Matrix, n_components: int, generator: torch.Generator) -> Factorization:
-    """H = 2u √(s / n_components), u ~ U(0, 1) and s the mean of |x|, W = H⁺ X: for semi-NMF, on data of any sign."""
+    """H = 2u √(s / n_components), u ~ U(0, 1) and s the mean of |x|, W = H⁺ X: for semi-NMF, on data of any sign.
+
+    Raises Refusal for weights.
+    """
     refuse_n_components(n_components)
+    refuse_weights(X)
     scale = 2 * (X.mean / n_components).sqrt()
     H = uniform((X.shape[0], n_components), X, generator) * scale
     inverse = torch.linalg.pinv((H.T @ H).double(), hermitian=True).to(X.dtype)

@@ -15,7 +15,8 @@ from nmf_nets.heads.base import Head
 from nmf_nets.loader import Batch
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
-from nmf_nets.optimizers.base import MakeOptimizer
+from nmf_nets.optimizers.base import MakeOptimizer, NetAdam
+from nmf_nets.optimizers.underapproximating import Underapproximating
 from nmf_nets.part import part_name
 from nmf_nets.penalties.base import PairPenalty, Penalty
 from nmf_nets.refusal import Refusal
@@ -59,6 +60,7 @@ class NonNegativeAutoencoder(LightningModule):
     def codes(self, X: Matrix, rows: Rows | None = None) -> Codes:
         """The net's own codes of X; `rows` as in Encoder. Rows without a place heed no penalty that couples rows."""
         W, criterion = self.decoder.W, self.criterion.unseen if rows is None else self.criterion
+        self.encoder.refuse_data(X, criterion.on_H)
         return self.encoder(X, W, rows, criterion.given_W(X, W.detach()))
 
     def forward(self, X: Matrix, rows: Rows | None = None) -> Factorization:
@@ -90,6 +92,7 @@ class NonNegativeAutoencoder(LightningModule):
                     f"{type(part).__name__} couples rows, but the batch has {batch.X.shape[0]} of {batch.n_rows}; "
                     "use data.batch_size=null."
                 )
+        self.encoder.refuse_data(batch.X, self.criterion.on_H)
         terms = self.criterion.given_W(batch.X, W.detach())
         H, proposal = self.encoder.learn(batch.X, W, batch.rows, terms)
         return Objective(
@@ -105,6 +108,13 @@ class NonNegativeAutoencoder(LightningModule):
             self.encoder.codes_follow_W,
             [weight for weight in weights_of(self.decoder) if weight.terms.penalties],
         )
+
+    def refuse_data(self, X: Matrix) -> None:
+        """Raises Refusal for training data whose weights its parts cannot heed, before a step is taken."""
+        self.encoder.refuse_data(X, self.criterion.on_H)
+        optimizer = self.configure_optimizers()
+        if isinstance(optimizer, NetAdam | Underapproximating):
+            optimizer.refuse_data(X, self.criterion.on_W)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         optimizer = self.optimizers()

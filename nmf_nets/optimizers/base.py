@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 
+from nmf_nets.criterion import Terms
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.decoders.linear import Linear
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
 from nmf_nets.heads.base import Head
+from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
 from nmf_nets.refusal import Refusal
 from nmf_nets.weight import free_parameters_of, weights_of
@@ -63,6 +65,9 @@ class NetAdam(torch.optim.Adam):
     def known(self) -> dict[str, Any]:
         """What a step remembers for the next one; saved with the state of Adam, which asks for a `step` in all."""
         return self.state.setdefault(next(self._decoder.parameters()), {"step": torch.zeros(())})
+
+    def refuse_data(self, X: Matrix, on_W: Terms) -> None:
+        """Raises Refusal for weights that the step on W cannot heed, or cannot heed beside these penalties on W."""
 
     def learn(self, objective: Objective) -> None:
         """One step on the encoder and the head, W held."""

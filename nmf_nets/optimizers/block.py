@@ -83,6 +83,9 @@ class Block(NetAdam):
             self._decoder.assign_(self._fitted(X, H, W, objective.terms_W)[0])
         return objective
 
+    def refuse_data(self, X: Matrix, on_W: Terms) -> None:
+        self._update.refuse_data(X, on_W)
+
     def forget_(self, components: Tensor) -> None:
         """Where the last step came from: with other components, it is no place to go on from."""
         if self._encoder.kept is not None and "codes" in self.known:

@@ -5,9 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from nmf_nets.criterion import Terms
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.heads.base import Head
+from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
 from nmf_nets.optimizers.base import NetAdam
 from nmf_nets.running_sums.of_update import sums_of
@@ -54,6 +56,9 @@ class Online(NetAdam):
         self.learn(objective)
         self._decoder.assign_(self._sums.fitted(objective, self.known))
         return objective
+
+    def refuse_data(self, X: Matrix, on_W: Terms) -> None:
+        self._sums.refuse_data(X)
 
     def forget_(self, components: Tensor) -> None:
         """What the sums hold of these components."""

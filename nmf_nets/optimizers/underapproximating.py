@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from nmf_nets.criterion import Terms
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.decoders.linear import Linear
 from nmf_nets.divergences.frobenius import Frobenius
@@ -12,6 +13,7 @@ from nmf_nets.encoders.base import Encoder
 from nmf_nets.encoders.table import Table
 from nmf_nets.factorization import Factorization
 from nmf_nets.heads.base import Head
+from nmf_nets.matrix import Matrix
 from nmf_nets.multipliers import Approach, approached, begun, below, refuse_underapproximation
 from nmf_nets.objective import Objective
 from nmf_nets.refusal import Refusal
@@ -71,6 +73,10 @@ class Underapproximating(torch.optim.Optimizer):
         known["taken"] += 1
         return objective
 
+    def refuse_data(self, X: Matrix, on_W: Terms) -> None:
+        """Raises Refusal for data that are not all there or may be negative."""
+        refuse_underapproximation(X, self._steps, self._tolerance)
+
     def _finished(self, left: Data, found: Factorization, mean: Scalar) -> Factorization:
         return found.balanced() if self._tolerance is None else below(left, found, self._tolerance * mean)
 
@@ -79,7 +85,7 @@ class Underapproximating(torch.optim.Optimizer):
         self._decoder.assign_(W)
 
     def _refuse(self, objective: Objective) -> None:
-        refuse_underapproximation(objective.X, self._steps, self._tolerance)
+        self.refuse_data(objective.X, objective.on_W)
         if not isinstance(objective.divergence, Frobenius) or objective.criterion.penalised:
             raise Refusal(
                 "optimizer=underapproximating lowers squared errors alone; use divergence=frobenius, no penalty."

@@ -2,12 +2,8 @@
 
 import torch
 
-from nmf_nets.criterion import Terms
 from nmf_nets.division import ratio
-from nmf_nets.half_steps.base import HalfStep
-from nmf_nets.matrix import Matrix
-from nmf_nets.refusal import Refusal
-from nmf_nets.shapes import Codes, Components, Gram
+from nmf_nets.shapes import Codes, Gram
 from nmf_nets.updates.base import GramUpdate
 
 
@@ -22,10 +18,7 @@ class Assignment(GramUpdate):
     Source: Pompili, Gillis, Absil & Glineur (2014), EM-ONMF, whose w_k is the singular vector that both steps lead to.
     """
 
-    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
-        if X.weights is not None:
-            raise Refusal("assignment takes no weights; use hals with penalty=orthogonality on H, say.")
-        return super().half_step(X, W, terms)
+    takes_weights = False
 
     @staticmethod
     def solve(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:

@@ -11,6 +11,7 @@ from nmf_nets.extrapolation import Extrapolation
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import gram_half_step
 from nmf_nets.matrix import Matrix
+from nmf_nets.part import part_name
 from nmf_nets.penalties.base import EntryPenalty, Penalty
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Gram
@@ -31,6 +32,9 @@ class Update(ABC):
     takes: type[Penalty] = EntryPenalty
     """The kind of penalties that its steps can heed."""
 
+    takes_weights = True
+    """Whether X may have weights, or entries that were not observed."""
+
     effort = ONCE
     """How often it is best repeated, by the measurements in docs/solvers.md."""
 
@@ -46,8 +50,9 @@ class Update(ABC):
         """Its problem for this X and W."""
 
     def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
-        """The same, once it is sure that it can heed the penalties."""
+        """The same, once it is sure that it can heed the penalties, and the weights of X."""
         terms.refuse(self.takes, f"update {type(self).__name__}")
+        self.refuse_data(X, terms)
         return self.half_step(X, W, terms)
 
     def __call__(
@@ -65,6 +70,13 @@ class Update(ABC):
     def effort_of(self, repeats: int | None) -> Effort:
         """So many repeats, or where that is None its own effort."""
         return self.effort if repeats is None else Effort(repeats)
+
+    def refuse_data(self, X: Matrix, terms: Terms = PLAIN) -> None:
+        """Raises Refusal for weights that it cannot heed, or cannot heed beside these penalties."""
+        if X.weights is not None and not self.takes_weights:
+            raise Refusal(
+                f"update={part_name(self)} takes no weights; use hals or pivoting, or multiplicative, which do."
+            )
 
     def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
         """Raises Refusal unless this step lowers that divergence with these penalties."""

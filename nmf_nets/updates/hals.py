@@ -2,7 +2,7 @@
 
 import torch
 
-from nmf_nets.criterion import Terms
+from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.effort import Effort
 from nmf_nets.extrapolation import Extrapolation
 from nmf_nets.half_steps.base import HalfStep
@@ -36,13 +36,16 @@ class HALS(GramUpdate):
         if order is not None:
             self.in_one_call = None
 
-    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
-        if X.weights is None:
-            return GramHalfStep(self.solve if self.order is None else self._in_any_order, X, W, terms)
-        if self.order is not None:
+    def refuse_data(self, X: Matrix, terms: Terms = PLAIN) -> None:
+        if X.weights is not None and self.order is not None:
             raise Refusal("HALS takes components in a random order for data without weights alone; give no order.")
-        terms.refuse(EntryPenalty, "update HALS with weights")
-        return WeightedSquares(X, W, terms)
+        if X.weights is not None:
+            terms.refuse(EntryPenalty, "update HALS with weights")
+
+    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
+        if X.weights is not None:
+            return WeightedSquares(X, W, terms)
+        return GramHalfStep(self.solve if self.order is None else self._in_any_order, X, W, terms)
 
     def _in_any_order(self, H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
         order = torch.randperm(len(G), generator=self.order).to(H.device)

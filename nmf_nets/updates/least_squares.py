@@ -1,10 +1,6 @@
 """Alternating least squares, truncated."""
 
-from nmf_nets.criterion import Terms
-from nmf_nets.half_steps.base import HalfStep
-from nmf_nets.matrix import Matrix
-from nmf_nets.refusal import Refusal
-from nmf_nets.shapes import Codes, Components, Gram
+from nmf_nets.shapes import Codes, Gram
 from nmf_nets.updates.base import GramUpdate
 from nmf_nets.updates.unconstrained import Unconstrained
 
@@ -16,12 +12,7 @@ class LeastSquares(GramUpdate):
     Source: Paatero & Tapper (1994); Berry et al. (2007).
     """
 
-    descends = False
-
-    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
-        if X.weights is not None:
-            raise Refusal("least squares, cut at zero, takes no weights; use hals or pivoting, which do.")
-        return super().half_step(X, W, terms)
+    descends = takes_weights = False
 
     @staticmethod
     def solve(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:

@@ -5,7 +5,6 @@ from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import GramHalfStep
 from nmf_nets.kernels.multiplicative import multiplied
 from nmf_nets.matrix import Matrix
-from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Gram
 from nmf_nets.updates.base import GramUpdate
 
@@ -22,9 +21,9 @@ class SemiMultiplicative(GramUpdate):
     Source: Ding, Li & Jordan (2010).
     """
 
+    takes_weights = False
+
     def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
-        if X.weights is not None:
-            raise Refusal("the multiplicative step of semi-NMF takes no weights; use update=hals or update=pivoting.")
         return GramHalfStep(self.solve, X, W, terms, lift=LIFT)
 
     @staticmethod

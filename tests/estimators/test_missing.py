@@ -11,7 +11,7 @@ import torch
 
 from nmf_nets import NMF, MiniBatchNMF
 from nmf_nets.divergences.beta import beta_divergence
-from nmf_nets.estimators.observed import observed
+from nmf_nets.observed import observed
 from nmf_nets.refusal import Refusal
 
 R = 3
@@ -177,6 +177,18 @@ def test_a_row_is_coded_from_what_it_has():
     assert not fitted.transform(nothing)[0].any()
 
 
+@pytest.mark.parametrize("loss", ["frobenius", "kullback-leibler"])
+def test_a_learned_encoder_codes_a_row_from_what_it_has(loss):
+    fitted = model(missing=np.nan, beta_loss=loss, encoder="lista", encoder_steps=200).fit(hidden())
+    assert 0 <= fitted.code_gap_ < 0.2
+    rows = complete(seed=9)
+    codes = fitted.transform(hidden(rows))
+    for nonsense in (0.0, 1e6):
+        np.testing.assert_array_equal(fitted.transform(np.where(seen(), rows, nonsense), weights=seen()), codes)
+    imputed = fitted.inverse_transform(codes)
+    assert np.sqrt(np.mean((imputed - rows)[~seen()] ** 2)) < 0.7 * rows.std()
+
+
 def test_a_feature_that_no_row_has_is_no_trouble():
     X = hidden()
     X[:, 4] = np.nan
@@ -212,6 +224,10 @@ def nan_that_counts() -> None:
     model().fit(hidden(), weights=np.ones((50, 12)))
 
 
+def holes_only_later() -> None:
+    model(missing=np.nan, encoder="mlp", encoder_steps=1).fit(complete()).transform(hidden())
+
+
 def nothing_counts() -> None:
     model().fit(complete(), weights=np.zeros((50, 12)))
 
@@ -230,7 +246,8 @@ REFUSED = {
     "weights must be non-negative": lambda: model().fit(complete(), weights=-np.ones((50, 12))),
     r"X\[\d+, \d+\] is nan; drop or impute what is missing": nan_that_counts,
     "weights must be positive somewhere": nothing_counts,
-    "an encoder would see zeros": lambda: model(missing=np.nan, encoder="mlp").fit(hidden()),
+    "encoder=mlp would see zeros where": holes_only_later,
+    "encoder=mlp would see zeros": lambda: model(missing=np.nan, encoder="mlp").fit(hidden()),
     "this init knows no weights": lambda: model(missing=np.nan, init="nndsvda").fit(hidden()),
     "for data without weights alone": lambda: model(missing=np.nan, solver="cd", shuffle=True).fit(hidden()),
 }
