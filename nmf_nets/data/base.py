@@ -103,9 +103,7 @@ class MatrixDataModule(LightningDataModule, ABC):
             return
         self._dataset = self.load()
         X = self._dataset.X
-        n = X.shape[0]
-        order = torch.arange(n) if self.contiguous else _shuffled(n, self.seed)
-        parts = [part.sort().values for part in order.split(self.sizes(n))]
+        parts = self.parts(X.shape[0])
         self.training_rows = parts[0]
         training = X.rows(parts[0])
         prepared = self.preprocessing.fit(training) if self.preprocessing is not None else lambda rows: rows
@@ -117,6 +115,11 @@ class MatrixDataModule(LightningDataModule, ABC):
         self.training_labels, self.validation_labels, self.test_labels = (
             None if places is None else torch.from_numpy(places)[p] for p in parts
         )
+
+    def parts(self, n: int) -> list[Rows]:
+        """Which of n rows are for training, validation and test."""
+        order = torch.arange(n) if self.contiguous else _shuffled(n, self.seed)
+        return [part.sort().values for part in order.split(self.sizes(n))]
 
     def sizes(self, n: int) -> list[int]:
         """How many of n rows are for training, validation and test."""
