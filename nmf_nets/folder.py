@@ -25,7 +25,7 @@ def files_of(path: Path, suffixes: Sequence[str]) -> list[Path]:
     inside = sorted(file for file in path.rglob("*") if file.is_file() and not _is_hidden(file.relative_to(path)))
     found = [file for file in inside if file.suffix.lower() in suffixes]
     if not found:
-        others = f"; the first of its {len(inside)} files is {inside[0].relative_to(path)}" if inside else ""
+        others = f"; the first of what it holds is {inside[0].relative_to(path)}" if inside else ""
         raise Refusal(f"{path} must hold files that end in {endings}, but holds none{others}.")
     return found
 

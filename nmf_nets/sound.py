@@ -51,10 +51,9 @@ def read_sound(path: Path) -> Sound:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", wavfile.WavFileWarning)
             rate, samples = wavfile.read(path)
-    except (ValueError, OSError, EOFError, struct.error, ZeroDivisionError, UnboundLocalError) as error:
-        raise Refusal(
-            f"{path} cannot be read as .wav: {error}; convert it to PCM or floating-point samples."
-        ) from error
+    except (ValueError, OSError, EOFError, struct.error, ZeroDivisionError, UnboundLocalError) as error:  # scipy's
+        why = str(error).rstrip(".")
+        raise Refusal(f"{path} cannot be read as .wav: {why}; convert it to PCM or floats.") from error
     for warning in said:  # the others are about notes in the file that are not sound
         if "EOF" in str(warning.message):
             raise Refusal(f"{path} is cut off: it ends before its header says; write it anew.")
@@ -107,8 +106,8 @@ class Spectrogram:
             silent = np.flatnonzero(self.bands.sum(1).numpy() == 0)
             if len(silent):
                 raise Refusal(
-                    f"mel is {self.mel}, but band {silent[0]} lies between two of the {self.n_fft // 2 + 1} frequencies; "
-                    "ask for fewer bands, or a larger n_fft."
+                    f"mel is {self.mel}, but band {silent[0]} lies between two of the {self.n_fft // 2 + 1} "
+                    "frequencies; ask for fewer bands, or a larger n_fft."
                 )
 
     @cached_property
@@ -133,7 +132,8 @@ class Spectrogram:
 
     def transform(self, signal: Tensor) -> Tensor:
         """S, of shape (n_frames, n_fft / 2 + 1)."""
-        padded = torch.nn.functional.pad(signal, (0, -len(signal) % self.hop))
+        silence = -len(signal) % self.hop + self.n_fft % 2  # the other half of an odd frame
+        padded = torch.nn.functional.pad(signal, (0, silence))
         return torch.stft(
             padded, self.n_fft, self.hop, window=self._window(signal), pad_mode="constant", return_complex=True
         ).T

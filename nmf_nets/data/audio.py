@@ -1,6 +1,6 @@
 """The user's own sound, as frames of its spectrogram."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,12 @@ class Audio(FileDataModule):
 
     def read(self, path: Path, feature_names: Sequence[str] | None = None) -> Dataset:
         sounds = self.sounds(path)
-        spectrogram = self.spectrogram(next(iter(sounds.values())).sample_rate)
+        spectrogram = self.spectrogram(sounds)
         names = tuple(f"{frequency:.1f} Hz" for frequency in spectrogram.frequencies)
         if feature_names is not None and names != tuple(feature_names):
             raise Refusal(
                 f"{path} has {len(names)} frequencies up to {names[-1]}, but the net was trained on "
-                f"{len(feature_names)} up to {feature_names[-1]}; use its n_fft and mel, and data.sample_rate to resample."
+                f"{len(feature_names)} up to {feature_names[-1]}; use its n_fft and mel, and its data.sample_rate."
             )
         frames = [spectrogram.of(sound).to(self.dtype) for sound in sounds.values()]
         moments = chain.from_iterable(
@@ -78,5 +78,6 @@ class Audio(FileDataModule):
                 )
         return sounds
 
-    def spectrogram(self, sample_rate: int) -> Spectrogram:
-        return Spectrogram(sample_rate, **self.transform)
+    def spectrogram(self, sounds: Mapping[str, Sound]) -> Spectrogram:
+        """That of these data, at the one rate of the sounds."""
+        return Spectrogram(next(iter(sounds.values())).sample_rate, **self.transform)

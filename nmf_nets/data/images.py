@@ -89,8 +89,8 @@ class Images(FileDataModule):
         values = np.asarray(image)
         if not ((values >= 0) & (values <= white)).all():
             raise Refusal(
-                f"{file} has grey values from {values.min():.6g} to {values.max():.6g}, but they must lie between 0 and "
-                f"{white}."
+                f"{file} has grey values from {values.min():.6g} to {values.max():.6g}, but they must lie between 0 "
+                f"and {white}."
             )
         grey = np.asarray(self._resized(image)) / white
         return np.repeat(grey[..., None], 3, axis=2) if self.colour else grey
@@ -106,5 +106,8 @@ class Images(FileDataModule):
         return Image.alpha_composite(Image.new("RGBA", image.size, (shade, shade, shade, 255)), image)
 
     def _resized(self, image: Image.Image) -> Image.Image:
-        # Bilinear, as it never leaves the range of the values; Pillow takes the mean of all pixels that become one.
-        return image if self.size is None else image.resize(self.size[::-1], Image.Resampling.BILINEAR)
+        # Bilinear, as it never leaves the range of the values; Pillow weighs all pixels that become one.
+        if self.size is None:
+            return image
+        height, width = self.size
+        return image.resize((width, height), Image.Resampling.BILINEAR)

@@ -31,10 +31,7 @@ def draw_components(
             continue
         axes.set_title(str(k), fontsize=7, pad=2)
         if image_shape:
-            image = drawn[k].reshape(image_shape)
-            if image.ndim == 3:
-                image = np.clip(image / max(image.max(), np.finfo(image.dtype).tiny), 0, 1)
-            axes.imshow(image, cmap="gray_r", vmin=0)
+            axes.imshow(as_image(drawn[k], image_shape), cmap="gray_r", vmin=0)
         else:
             axes.set_axis_on()
             axes.fill_between(place, drawn[k], step="mid", linewidth=0)
@@ -46,3 +43,9 @@ def draw_components(
     over = "" if frequencies is None or image_shape else ", over kHz"
     figure.suptitle(f"components (rows of W){over}{more}", fontsize=9)
     return figure
+
+
+def as_image(w: np.ndarray, image_shape: Sequence[int]) -> np.ndarray:
+    """The component as matplotlib takes an image; of colour from 0 to 1, its own greatest entry."""
+    image = w.reshape(image_shape)
+    return image if image.ndim == 2 else np.clip(image / max(image.max(), np.finfo(image.dtype).tiny), 0, 1)
