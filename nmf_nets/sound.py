@@ -124,6 +124,7 @@ class Spectrogram:
 
     def of(self, sound: Sound) -> Data:
         """X, in the precision of the signal."""
+        self._refuse_rate(sound)
         V = self.transform(sound.signal).abs() ** self.power
         return V if self.mel is None else V @ self.bands.T.to(V)
 
@@ -188,7 +189,16 @@ class Spectrogram:
                 part.append(Sound(self.inverse(S * share, len(sound.signal)), sound.sample_rate))
             yield part
 
+    def _refuse_rate(self, sound: Sound) -> None:
+        if sound.sample_rate != self.sample_rate:
+            raise Refusal(
+                f"the sound has {sound.sample_rate} samples a second, but the spectrogram {self.sample_rate}; "
+                f"sound.at({self.sample_rate}) resamples it."
+            )
+
     def _refuse_frames(self, M: Tensor, sounds: Sequence[Sound]) -> None:
+        for sound in sounds:
+            self._refuse_rate(sound)
         frames = sum(self.n_frames(len(sound.signal)) for sound in sounds)
         if len(M) != frames:
             raise Refusal(

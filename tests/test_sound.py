@@ -240,5 +240,9 @@ def test_factors_of_something_else_are_refused():
     ):
         with pytest.raises(Refusal, match=said):
             next(spectrogram.parts([NOISE], factors))
+    with pytest.raises(Refusal, match=r"has 16000 samples a second, but the spectrogram 8000; sound.at\(8000\)"):
+        spectrogram.of(Sound(NOISE.signal, 16000))
+    with pytest.raises(Refusal, match="16000 samples a second"):
+        spectrogram.heard(H @ W, Sound(NOISE.signal, 16000))
     with pytest.raises(Refusal, match="frames"):
         spectrogram.heard(H[1:] @ W, NOISE)

@@ -115,6 +115,16 @@ def test_what_is_transparent_needs_a_background(tmp_path):
         assert np.allclose(Images(tmp_path).read(tmp_path).X.numpy(), 1), "an alpha that hides nothing"
 
 
+def test_a_palette_may_have_a_transparent_colour(tmp_path):
+    picture = Image.frombytes("P", (3, 1), bytes([0, 1, 1]))
+    picture.putpalette([255, 0, 0, 255, 255, 255])
+    picture.save(tmp_path / "x.gif", transparency=0)
+    with pytest.raises(Refusal, match=r"x.gif is transparent in places"):
+        Images(tmp_path).setup()
+    found = Images(tmp_path, background=0, colour=True).read(tmp_path)
+    assert found.X.numpy().tolist() == [[0, 0, 0, 1, 1, 1, 1, 1, 1]]
+
+
 @pytest.mark.parametrize("mode", ["1", "P", "CMYK", "YCbCr"])
 def test_other_ways_to_say_a_colour_are_understood(tmp_path, mode):
     picture = np.zeros((2, 3, 3), np.uint8)
