@@ -68,8 +68,9 @@ class Images(FileDataModule):
         """(height, width), or (height, width, 3), from 0 to 1."""
         try:
             with Image.open(file, formats=FORMATS) as image:
-                if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # a photograph with its preview
-                    raise Refusal(f"{file} holds {getattr(image, 'n_frames', 1)} images; save each as a file.")
+                count = getattr(image, "n_frames", 1)
+                if count > 1 and image.format != "MPO":  # a photograph with its preview
+                    raise Refusal(f"{file} holds {count} images; save each as a file.")
                 image = ImageOps.exif_transpose(image)
                 if image.mode in ("I", "F") or image.mode.startswith("I;16"):
                     return self._of_deep_grey(image, file)

@@ -119,15 +119,15 @@ class Text(FileDataModule):
             ) from error
 
     def _documents(self, path: Path, label_column: str | None) -> Documents:
-        is_table = path.name.lower().removesuffix(".gz").endswith((*SEPARATORS, ".parquet"))
+        if not path.exists():
+            raise Refusal(f"data.path is {str(path)!r}, but there is no such file or folder (seen from {Path.cwd()}).")
+        is_table = path.is_file() and path.name.lower().removesuffix(".gz").endswith((*SEPARATORS, ".parquet"))
         for name, value in (("column", self.column), ("labels", label_column)):
             if value is not None and not is_table:
                 raise Refusal(f"data.{name} is {value!r}, but {path} is no table (.csv, .tsv, .parquet); leave it out.")
         if path.is_dir():
             files = files_of(path, (".txt",))
             return Documents([self._decoded(file) for file in files], names_in(path, files), classes_in(path, files))
-        if not path.is_file():
-            raise Refusal(f"data.path is {str(path)!r}, but there is no such file or folder (seen from {Path.cwd()}).")
         if is_table:
             return self._rows_of_table(path, label_column)
         lines = self._decoded(path).split("\n")

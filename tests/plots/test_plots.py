@@ -36,7 +36,7 @@ def test_every_component_has_a_panel_with_something_in_it(shape, image):
 def test_components_of_colour_are_bright_where_they_are_strong():
     W = torch.zeros(3, 12)
     W[0, 1::3], W[1] = 7, 0.5
-    shown = [axes.images[0].get_array() for axes in draw_components(W, (2, 2, 3)).axes]
+    shown = [axes.images[0].get_array() for axes in draw_components(W, (2, 2, 3)).axes[:3]]
     assert np.array_equal(shown[0], np.broadcast_to([0, 1, 0], (2, 2, 3)))
     assert (shown[1] == 1).all()
     assert (shown[2] == 0).all(), "a dead component"
