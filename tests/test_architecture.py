@@ -9,7 +9,7 @@ import nmf_nets
 PACKAGE = Path(nmf_nets.__file__).parent
 
 LAYERS = [
-    ["refusal", "extras", "shapes", "part", "grid", "threads", "division"],
+    ["refusal", "extras", "shapes", "part", "grid", "threads", "division", "folder"],
     ["factorization", "matrix", "as_matrix", "sparse_product", "spectrum", "targets", "lags", "contents"],
     [
         "divergences",
@@ -23,6 +23,7 @@ LAYERS = [
         "observed",
         "preprocessing",
         "heads",
+        "sound",
     ],
     ["implicit", "updates", "half_steps", "cold_start", "kernels", "weight", "data"],
     ["encoders", "decoders", "solver", "symmetric", "objective", "multipliers"],
@@ -53,6 +54,7 @@ BESIDE = {
     ("matrix", "sparse_product"),
     ("as_matrix", "matrix"),
     ("extras", "refusal"),
+    ("folder", "refusal"),
     ("decoders", "solver"),
     ("encoders", "decoders"),
     ("optimizers", "running_sums"),
@@ -115,6 +117,8 @@ def test_data_know_no_model():
         "lags",
         "contents",
         "observed",
+        "folder",
+        "sound",
     }
 
 

@@ -22,11 +22,11 @@ class ComponentPictures(Monitor):
 
     def look(self, trainer: Trainer, net: NonNegativeAutoencoder, data: MatrixDataModule) -> dict[str, float]:
         if trainer.is_global_zero:
-            decoder = net.decoder
+            decoder, dataset = net.decoder, data.dataset
             figure = (
                 draw_motifs(decoder.motifs.detach())
                 if isinstance(decoder, Convolutive)
-                else draw_components(decoder.W.detach(), data.dataset.image_shape)
+                else draw_components(decoder.W.detach(), dataset.image_shape, dataset.frequencies)
             )
             figure.savefig(self.path, dpi=110)
             for logger in trainer.loggers:

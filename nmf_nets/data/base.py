@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,8 +26,8 @@ class Dataset:
     """A matrix and what is known of it."""
 
     X: Matrix
-    image_shape: tuple[int, int] | None = None
-    """(height, width), where a row is an image."""
+    image_shape: tuple[int, ...] | None = None
+    """(height, width), where a row is an image; (height, width, 3) for one of red, green and blue."""
     feature_names: tuple[str, ...] | None = None
     sample_names: tuple[str, ...] | None = None
     truth: Components | None = None
@@ -38,6 +38,18 @@ class Dataset:
     """(motifs, lags, features): what was played in a sequence, where it is known."""
     feature_labels: np.ndarray | None = None
     """A class for every feature, where they have one."""
+    frequencies: np.ndarray | None = None
+    """In Hz, one for every feature and ascending, where a row is a spectrum."""
+
+    @property
+    def shown_as(self) -> Literal["image", "spectrum", "words", "profile"]:
+        """How a component is looked at: as a picture, over its frequencies, by the names of its top features, or, where
+        nothing is known of the features, over their numbers."""
+        if self.image_shape is not None:
+            return "image"
+        if self.frequencies is not None:
+            return "spectrum"
+        return "profile" if self.feature_names is None else "words"
 
 
 class MatrixDataModule(LightningDataModule, ABC):
@@ -93,9 +105,7 @@ class MatrixDataModule(LightningDataModule, ABC):
             return
         self._dataset = self.load()
         X = self._dataset.X
-        n = X.shape[0]
-        order = torch.arange(n) if self.contiguous else _shuffled(n, self.seed)
-        parts = [part.sort().values for part in order.split(self.sizes(n))]
+        parts = self.parts(X.shape[0])
         self.training_rows = parts[0]
         training = X.rows(parts[0])
         prepared = self.preprocessing.fit(training) if self.preprocessing is not None else lambda rows: rows
@@ -113,6 +123,11 @@ class MatrixDataModule(LightningDataModule, ABC):
         self.training_labels, self.validation_labels, self.test_labels = (
             None if places is None else torch.from_numpy(places)[p] for p in parts
         )
+
+    def parts(self, n: int) -> list[Rows]:
+        """Which of n rows are for training, validation and test."""
+        order = torch.arange(n) if self.contiguous else _shuffled(n, self.seed)
+        return [part.sort().values for part in order.split(self.sizes(n))]
 
     def sizes(self, n: int) -> list[int]:
         """How many of n rows are for training, validation and test."""

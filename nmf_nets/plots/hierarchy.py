@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from nmf_nets.metrics.topics import top_features
-from nmf_nets.plots.components import MOST
+from nmf_nets.plots.components import MOST, as_image
 from nmf_nets.refusal import Refusal
 
 LEAST = 0.1
@@ -22,7 +22,7 @@ WORDS = 4
 
 def draw_hierarchy(
     levels: Sequence[Tensor],
-    image_shape: tuple[int, int] | None = None,
+    image_shape: Sequence[int] | None = None,
     feature_names: tuple[str, ...] | None = None,
 ) -> Figure:
     """The levels W_1, …, W_L of decoder=deep: a row of panels for each, the top level first, as they look in the data.
@@ -63,7 +63,7 @@ def draw_hierarchy(
             axes.set(xticks=[], yticks=[])
             w = W[k].numpy()
             if image_shape:
-                axes.imshow(w.reshape(image_shape), cmap="gray_r", vmin=0)
+                axes.imshow(as_image(w, image_shape), cmap="gray_r", vmin=0)
                 axes.set_axis_off()
             elif feature_names is not None:
                 top = [feature_names[j] for j in top_features(W[k : k + 1], WORDS)[0].tolist() if w[j] > 0]

@@ -22,7 +22,10 @@ def pixels(figure):
     return np.asarray(canvas.buffer_rgba())
 
 
-@pytest.mark.parametrize(("shape", "image"), [((16, 64), (8, 8)), ((5, 96), None), ((1, 1), None), ((3, 6), (2, 3))])
+@pytest.mark.parametrize(
+    ("shape", "image"),
+    [((16, 64), (8, 8)), ((5, 96), None), ((1, 1), None), ((3, 6), (2, 3)), ((3, 24), (2, 4, 3))],
+)
 def test_every_component_has_a_panel_with_something_in_it(shape, image):
     figure = draw_components(torch.rand(shape, generator=torch.Generator().manual_seed(0)), image)
     drawn = [axes for axes in figure.axes if axes.get_title()]
@@ -30,6 +33,25 @@ def test_every_component_has_a_panel_with_something_in_it(shape, image):
     assert pixels(figure).std() > 1
     if image:
         assert drawn[0].images[0].get_array().shape == image
+
+
+def test_components_of_colour_are_bright_where_they_are_strong():
+    W = torch.zeros(3, 12)
+    W[0, 1::3], W[1] = 7, 0.5
+    shown = [axes.images[0].get_array() for axes in draw_components(W, (2, 2, 3)).axes[:3]]
+    assert np.array_equal(shown[0], np.broadcast_to([0, 1, 0], (2, 2, 3)))
+    assert (shown[1] == 1).all()
+    assert (shown[2] == 0).all(), "a dead component"
+
+
+def test_spectra_stand_over_their_frequencies():
+    frequencies = np.array([0.0, 100.0, 250.0, 4000.0])
+    figure = draw_components(torch.rand(2, 4), frequencies=frequencies)
+    assert "kHz" in figure.get_suptitle()
+    for axes in figure.axes:
+        assert axes.get_xlim() == (0, 4)
+        places = axes.collections[0].get_paths()[0].vertices[:, 0]
+        assert (places.min(), places.max()) == (0, 4)
 
 
 def test_no_more_than_can_be_seen_and_it_is_said():
@@ -96,7 +118,9 @@ def lines_and_panels(figure):
 
 
 @pytest.mark.parametrize(
-    "given", [{"image_shape": (2, 3)}, {"feature_names": tuple(f"word{j}" for j in range(6))}, {}], ids=str
+    "given",
+    [{"image_shape": (2, 3)}, {"image_shape": (1, 2, 3)}, {"feature_names": tuple(f"word{j}" for j in range(6))}, {}],
+    ids=str,
 )
 def test_a_hierarchy_has_a_panel_for_every_component_and_lines_to_its_parts(given):
     W1, W2 = torch.eye(4, 6), torch.tensor([[0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.05, 0.0]])
