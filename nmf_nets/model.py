@@ -129,6 +129,7 @@ class Model:
         X = as_matrix(X, self.W.dtype, signed=self.signed)
         if X.shape[1] != m:
             raise Refusal(f"X has {X.shape[1]} features, but the net was trained on {m}.")
+        self.divergence.refuse(X)
         return X
 
     @torch.no_grad()

@@ -29,10 +29,11 @@ LAYERS = [
     ["exact"],
     ["inits"],
     ["modules", "plots", "loggers", "run_directory", "fit", "stream", "sequential", "underapproximation"],
-    ["estimators"],
+    ["model", "estimators"],
+    ["saved_model"],
     ["callbacks", "benchmark"],
     ["verdict", "program"],
-    ["train"],
+    ["train", "transform"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
