@@ -114,9 +114,8 @@ def test_own_and_named_targets_pass_and_models_are_made_of_fewer():
     parts = OmegaConf.create("a: [{_target_: nmf_nets.encoders.mlp.MLP}, {_target_: nmf_nets.divergences.beta.Beta}]")
     refuse_foreign_targets(parts)
     refuse_foreign_targets(parts, allowed=PARTS)
-    of_training = OmegaConf.create(
-        "a: [{_target_: nmf_nets.inits.random.random}, {_target_: pytorch_lightning.Trainer}]\nb: {_target_: torch.optim.SGD}"
-    )
+    names = ("nmf_nets.inits.random.random", "pytorch_lightning.Trainer", "torch.optim.SGD")
+    of_training = OmegaConf.create({"a": [{"_target_": name} for name in names]})
     refuse_foreign_targets(of_training)
     with pytest.raises(Refusal, match=r"nmf_nets\.inits\.random\.random"):
         refuse_foreign_targets(of_training, allowed=PARTS)
