@@ -145,7 +145,7 @@ def test_a_configuration_that_came_with_a_directory_names_no_stranger(case, stop
     assert any(words in refused(command("resume=run")) for words in ("is not allowed", "holds no references"))
 
 
-NO_CONFIGURATIONS = {
+NO_CONFIGS = {
     "python in YAML": "directory: x\nencoder: !!python/object/apply:builtins.open [{owned}, w]\n",
     "no YAML": "directory: [\n",
     "a list": "- directory\n",
