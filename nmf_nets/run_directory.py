@@ -19,7 +19,7 @@ from pytorch_lightning.loggers import Logger
 from safetensors.torch import save
 
 from nmf_nets.factorization import Factorization
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, first_line
 from nmf_nets.targets import refuse_references
 
 try:
@@ -64,7 +64,7 @@ class RunDirectory:
             directory = OmegaConf.create(text)["directory"]
             saved = OmegaConf.create(text.replace(directory, str(self.path)))  # wherever it lies now
         except Exception as error:  # of a parser that is given anything at all
-            raise Refusal(f"{self.config} is not the configuration of a run: {str(error).splitlines()[0]}.") from error
+            raise Refusal(f"{self.config} is not the configuration of a run: {first_line(error)}.") from error
         assert isinstance(saved, DictConfig)
         refuse_references(OmegaConf.to_container(saved, resolve=False))
         return saved
@@ -85,9 +85,8 @@ class RunDirectory:
         try:
             return int(torch.load(self.checkpoint, map_location="cpu", weights_only=True)["global_step"])
         except Exception as error:  # torch fails in many ways on what it did not write
-            why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise Refusal(
-                f"{self.checkpoint} is no checkpoint of ours ({why.rstrip('.')}); delete it to train from the start."
+                f"{self.checkpoint} is no checkpoint of ours ({first_line(error)}); delete it to train from the start."
             ) from error
 
     def save_model(self, about: Mapping[str, Any], tensors: bytes) -> None:

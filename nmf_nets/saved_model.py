@@ -28,7 +28,7 @@ from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.part import given
 from nmf_nets.penalties.base import Penalty
 from nmf_nets.preprocessing.base import Preprocessing
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, first_line
 from nmf_nets.run_directory import MODEL, TENSORS, RunDirectory
 from nmf_nets.targets import PARTS, refuse_foreign_targets, refuse_references
 from nmf_nets.updates.base import Update
@@ -165,7 +165,7 @@ def load(directory: str | Path, device: str | torch.device = "cpu", allow: Seque
     try:
         net.to(device)
     except (RuntimeError, AssertionError) as error:
-        raise Refusal(f"device is {device!r}, but torch cannot use it: {str(error).splitlines()[0]}") from error
+        raise Refusal(f"device is {device!r}, but torch cannot use it: {first_line(error)}.") from error
     return Model(
         net,
         _made(about.update, Update, path),
@@ -188,7 +188,7 @@ def describe(directory: str | Path, allow: Sequence[str] = ()) -> Description:
     try:
         found = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise Refusal(f"{path} cannot be read as JSON: {str(error).splitlines()[0]}.") from error
+        raise Refusal(f"{path} cannot be read as JSON: {first_line(error)}.") from error
     schema = found.get("schema") if isinstance(found, dict) else None
     if schema != SCHEMA:
         raise Refusal(
@@ -214,7 +214,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         tensors = safetensors.torch.load(path.read_bytes())
     except Exception as error:  # of a parser that is given anything at all
-        raise Refusal(f"{path} cannot be read: {_first_line(error)}.") from error
+        raise Refusal(f"{path} cannot be read: {first_line(error)}.") from error
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise Refusal(f"{path} holds entries of {name} that are not finite; resume the run, or train again.")
@@ -251,7 +251,7 @@ def _made(node: Mapping[str, Any], kind: type, path: Path, complete: Callable[[A
         part = complete(instantiate(node, _convert_="all"))
     except Exception as error:  # whatever a class makes of arguments that may be anything
         why = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
-        raise Refusal(f"{path.with_name(MODEL)}: {node.get('_target_')} cannot be made: {_first_line(why)}") from error
+        raise Refusal(f"{path.with_name(MODEL)}: {node.get('_target_')} cannot be made: {first_line(why)}.") from error
     if not isinstance(part, kind):
         raise Refusal(f"{path.with_name(MODEL)} names {node.get('_target_')!r} where a {kind.__name__} must be.")
     return part
@@ -292,7 +292,3 @@ def _list_of(kind: type, value: Any) -> bool:
 
 def _plain(label: Any) -> Any:
     return label if isinstance(label, int | float | str) else str(label)
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

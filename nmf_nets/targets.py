@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, first_line
 
 PARTS = (
     "nmf_nets.constraints",
@@ -110,7 +110,7 @@ def _objection(target: Any, places: Sequence[str]) -> str | None:
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        return f"cannot be imported: {str(error).splitlines()[0]}"
+        return f"cannot be imported: {first_line(error)}"
     made_here = inspect.isclass(found) or inspect.isfunction(found)
     home = place if target != place else parts[0]
     if not made_here or found.__name__ != name or not _within(found.__module__, home):
