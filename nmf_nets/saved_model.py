@@ -22,7 +22,7 @@ from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
 from nmf_nets.heads.base import Head
-from nmf_nets.matrix import DenseMatrix
+from nmf_nets.matrix import DenseMatrix, Matrix
 from nmf_nets.model import Learned, Model
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.part import given
@@ -34,6 +34,8 @@ from nmf_nets.targets import PARTS, refuse_foreign_targets, refuse_references
 from nmf_nets.updates.base import Update
 
 SCHEMA = 1
+INSTANTIATED = ("divergence", "update", "encoder", "head", "preprocessing", "penalties_H", "data")
+"""The entries of model.json that are configurations."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,12 @@ def save_model(run: RunDirectory, config: DictConfig, net: NonNegativeAutoencode
     parts: dict[str, Any] = {name: OmegaConf.to_container(config[name], resolve=True) for name in names}
     decoder, dataset = net.decoder, data.dataset
     levels = {f"W{number}": level for number, level in enumerate(decoder.levels, 1)}
-    states: dict[str, Mapping[str, Tensor]] = {"decoder": levels, "encoder": _without_memory(net.encoder)}
-    if net.head is not None:
-        states["head"] = net.head.state_dict()
-    if data.preprocessing is not None:
-        states["preprocessing"] = data.preprocessing.state_dict()
+    learned = {"encoder": net.encoder, "head": net.head, "preprocessing": data.preprocessing}
+    states = {name: {} if part is None else _without_memory(part) for name, part in learned.items()}
     tensors = safetensors.torch.save(
         {
             f"{part}.{name}": tensor.detach().cpu().contiguous().clone()
-            for part, state in states.items()
+            for part, state in {"decoder": levels, **states}.items()
             for name, tensor in state.items()
         }
     )
@@ -121,7 +120,7 @@ def save_model(run: RunDirectory, config: DictConfig, net: NonNegativeAutoencode
         head=parts["head"] or None,
         preprocessing=parts["data"].get("preprocessing"),
         penalties_H={name: node for (name, node), penalty in on_H if not penalty.couples_rows},
-        data={**parts["data"], "preprocessing": None},
+        data={name: value for name, value in parts["data"].items() if name != "preprocessing"},
     )
     run.save_model({"schema": SCHEMA, **asdict(description)}, tensors)
 
@@ -133,7 +132,7 @@ def load(directory: str | Path, device: str | torch.device = "cpu", allow: Seque
     Raises Refusal for files that are damaged, those of another schema, and what is no model.
     """
     about, path = describe(directory, allow), Path(directory).expanduser() / TENSORS
-    tensors = _read_tensors(path)
+    tensors, digest = _read_tensors(path)
     decoder = _decoder(about, tensors, path)
     columns = len(decoder.W) // decoder.lags
     H = decoder.W.new_ones(about.n_samples, columns)
@@ -147,12 +146,12 @@ def load(directory: str | Path, device: str | torch.device = "cpu", allow: Seque
         _fill(head, "head", tensors, path)
     preprocessing = None
     if about.preprocessing is not None:
-        preprocessing = _made(about.preprocessing, Preprocessing, path)
-        preprocessing.fit(DenseMatrix(decoder.W.new_ones(1, decoder.W.shape[1])))
+        row = DenseMatrix(decoder.W.new_ones(1, decoder.W.shape[1]))
+        preprocessing = _made(about.preprocessing, Preprocessing, path, lambda made: _fitted(made, row))
         _fill(preprocessing, "preprocessing", tensors, path)
     if tensors:
         raise Refusal(f"{path} holds {next(iter(tensors))}, which its {MODEL} knows nothing of.")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != about.sha256:
+    if digest != about.sha256:
         raise Refusal(f"{path} is not the file that its {MODEL} was written with; resume the run, or train again.")
     net = NonNegativeAutoencoder(
         encoder,
@@ -203,22 +202,25 @@ def describe(directory: str | Path, allow: Sequence[str] = ()) -> Description:
         value = found.get(field.name)
         if not (is_one(value) or (none and value is None)):
             raise Refusal(f"{path} has {str(value)[:40]!r} as its {field.name}, which must be {words}.")
-    refuse_references(found)
-    refuse_foreign_targets(found, allow, PARTS)
+    parts = {name: found.get(name) for name in INSTANTIATED}
+    refuse_references(parts)
+    refuse_foreign_targets(parts, allow, PARTS)
     return Description(**{field.name: found.get(field.name) for field in fields(Description)})
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
+    """What the file holds, and its digest."""
     if not path.is_file():
         raise Refusal(f"{path.parent} holds no {path.name}, which its {MODEL} belongs to.")
+    data = path.read_bytes()
     try:
-        tensors = safetensors.torch.load(path.read_bytes())
+        tensors = safetensors.torch.load(data)
     except Exception as error:  # of a parser that is given anything at all
         raise Refusal(f"{path} cannot be read: {first_line(error)}.") from error
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise Refusal(f"{path} holds entries of {name} that are not finite; resume the run, or train again.")
-    return tensors
+    return tensors, hashlib.sha256(data).hexdigest()
 
 
 def _decoder(about: Description, tensors: dict[str, Tensor], path: Path) -> Learned:
@@ -255,6 +257,11 @@ def _made(node: Mapping[str, Any], kind: type, path: Path, complete: Callable[[A
     if not isinstance(part, kind):
         raise Refusal(f"{path.with_name(MODEL)} names {node.get('_target_')!r} where a {kind.__name__} must be.")
     return part
+
+
+def _fitted(preprocessing: Preprocessing, X: Matrix) -> Preprocessing:
+    preprocessing.fit(X)
+    return preprocessing
 
 
 def _fill(part: nn.Module, prefix: str, tensors: dict[str, Tensor], path: Path) -> None:

@@ -45,8 +45,9 @@ def transform(config: DictConfig) -> None:
     console = Console(stderr=True)
     with pinned_threads(config.threads):
         with console.status("the model and the rows are read"):
-            model = load(config.run, config.device, config.allow)
-            dataset = _door(describe(config.run, config.allow)).read(data, model.feature_names)
+            run = str(config.run)
+            model = load(run, config.device, config.allow)
+            dataset = _door(describe(run, config.allow)).read(data, model.feature_names)
             try:
                 X = model.matrix(dataset.X)
             except Refusal as refusal:

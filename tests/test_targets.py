@@ -61,12 +61,21 @@ NESTS = {
 }
 
 
-@pytest.mark.parametrize("nest", NESTS)
-@pytest.mark.parametrize("target", [*FOREIGN, *REACHED_THROUGH])
-def test_foreign_targets_are_refused_at_any_depth(target, nest):
-    config = OmegaConf.create(NESTS[nest].format(node=f"{{_target_: {target!r}, command: 'touch owned'}}"))
+def refused(target, nest):
+    config = OmegaConf.create(nest.format(node=f"{{_target_: {target!r}, command: 'touch owned'}}"))
     with pytest.raises(Refusal, match=r"names '?[^ ]+ at a\S*_target_, which"):
         refuse_foreign_targets(config)
+
+
+@pytest.mark.parametrize("target", [*FOREIGN, *REACHED_THROUGH])
+def test_what_an_allowed_place_has_not_made_is_refused(target):
+    refused(target, NESTS["plain"])
+
+
+@pytest.mark.parametrize("nest", NESTS)
+@pytest.mark.parametrize("target", ["os.system", "nmf_nets.run_directory.subprocess.run"])
+def test_foreign_targets_are_refused_at_any_depth(target, nest):
+    refused(target, NESTS[nest])
 
 
 HIDDEN = {
