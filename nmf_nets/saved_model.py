@@ -176,6 +176,11 @@ def load(directory: str | Path, device: str | torch.device = "cpu", allow: Seque
     )
 
 
+def data_module(directory: str | Path, allow: Sequence[str] = ()) -> MatrixDataModule:
+    """What read the training rows, to read others as it did."""
+    return _made(describe(directory, allow).data, MatrixDataModule, Path(directory).expanduser() / TENSORS)
+
+
 def describe(directory: str | Path, allow: Sequence[str] = ()) -> Description:
     """What model.json says, with configurations that may be instantiated."""
     path = Path(directory).expanduser() / MODEL

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -24,7 +23,7 @@ from nmf_nets.part import part_name
 from nmf_nets.program import pinned_threads, run_program
 from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import replacing
-from nmf_nets.saved_model import Description, describe, load
+from nmf_nets.saved_model import data_module, load
 
 ANNOTATED, OBSM, VARM = ".h5ad", "X_nmf", "nmf"
 """AnnData's files, and where such a file gets H and Wᵀ."""
@@ -45,9 +44,8 @@ def transform(config: DictConfig) -> None:
     console = Console(stderr=True)
     with pinned_threads(config.threads):
         with console.status("the model and the rows are read"):
-            run = str(config.run)
-            model = load(run, config.device, config.allow)
-            dataset = _door(describe(run, config.allow)).read(data, model.feature_names)
+            model = load(str(config.run), config.device, config.allow)
+            dataset = _door(str(config.run), config.allow, model).read(data, model.feature_names)
             try:
                 X = model.matrix(dataset.X)
             except Refusal as refusal:
@@ -95,11 +93,12 @@ def _code(model: Model, X: Matrix, codes: Kind, batch_size: int | None, console:
     return Coded(torch.cat(parts).numpy(), value, error, seconds)
 
 
-def _door(about: Description) -> FileDataModule:
-    """The data module that read the rows of the run; for data that are generated, or bundled, that of data=matrix."""
-    if issubclass(get_class(about.data["_target_"]), FileDataModule):
-        return instantiate(about.data, _convert_="all")
-    return MatrixFile("", dtype=about.dtype, signed=about.signed)
+def _door(run: str, allow: Sequence[str], model: Model) -> FileDataModule:
+    """The data module that read the rows of the run; where these were generated, or bundled, that of data=matrix."""
+    door = data_module(run, allow)
+    if isinstance(door, FileDataModule):
+        return door
+    return MatrixFile("", dtype=str(model.W.dtype).removeprefix("torch."), signed=model.signed)
 
 
 # What is written -----------------------------------------------------------------------------------------------------
