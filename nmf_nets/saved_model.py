@@ -208,8 +208,11 @@ def describe(directory: str | Path, allow: Sequence[str] = ()) -> Description:
         if not (is_one(value) or (none and value is None)):
             raise Refusal(f"{path} has {str(value)[:40]!r} as its {field.name}, which must be {words}.")
     parts = {name: found.get(name) for name in INSTANTIATED}
-    refuse_references(parts)
-    refuse_foreign_targets(parts, allow, PARTS)
+    try:
+        refuse_references(parts)
+        refuse_foreign_targets(parts, allow, PARTS)
+    except Refusal as refusal:
+        raise Refusal(f"{path}: {refusal}") from None
     return Description(**{field.name: found.get(field.name) for field in fields(Description)})
 
 

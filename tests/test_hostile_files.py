@@ -74,7 +74,7 @@ def test_a_checkpoint_is_weights_or_refused(case, stopped, command, owned):
 
 DATA = {
     "x.npy": lambda path, payload: np.save(path, np.array([[payload, 1]], dtype=object), allow_pickle=True),
-    "x.npz": lambda path, payload: np.savez(path, X=np.array([[payload, 1]], dtype=object), allow_pickle=True),
+    "x.npz": lambda path, payload: np.savez(path, X=np.array([[payload, 1]], dtype=object)),
     "y.npz": lambda path, payload: np.savez(path, X=np.ones((9, 3)), labels=np.array([payload] * 9, dtype=object)),
     "y.npy": lambda path, payload: path.write_bytes(pickle.dumps(payload)),
     "z.npz": lambda path, payload: path.write_bytes(pickle.dumps(payload)),
@@ -131,7 +131,7 @@ CONFIGURATIONS = {
     "a part": lambda config, evil: config.update(encoder=evil),
     "inside a part": lambda config, evil: config["optimizer"].update(update={"x": [evil]}),
     "its own witness": lambda config, evil: config.update(encoder=evil, allow=["builtins"]),
-    "what is hidden in a reference": lambda config, evil: config.update(encoder="${oc.create:" + str(evil) + "}"),
+    "what is hidden in a reference": lambda config, evil: config.update(encoder="${oc.create:${more}}", more=str(evil)),
     "a callback": lambda config, evil: config["callbacks"].update(more=evil),
 }
 
