@@ -12,13 +12,25 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 __version__ = "0.1.0"
 
-__all__ = ["NMF", "MiniBatchNMF", "Moment", "Result", "Stream", "factorize", "non_negative_factorization"]
+__all__ = [
+    "NMF",
+    "MiniBatchNMF",
+    "Model",
+    "Moment",
+    "Result",
+    "Stream",
+    "factorize",
+    "load",
+    "non_negative_factorization",
+]
 
 HOME = {
     "Moment": "fit",
     "Result": "fit",
     "factorize": "fit",
     "Stream": "stream",
+    "Model": "model",
+    "load": "saved_model",
     "NMF": "estimators.nmf",
     "non_negative_factorization": "estimators.nmf",
     "MiniBatchNMF": "estimators.mini_batch_nmf",
@@ -29,6 +41,8 @@ if TYPE_CHECKING:
     from nmf_nets.estimators.mini_batch_nmf import MiniBatchNMF
     from nmf_nets.estimators.nmf import NMF, non_negative_factorization
     from nmf_nets.fit import Moment, Result, factorize
+    from nmf_nets.model import Model
+    from nmf_nets.saved_model import load
     from nmf_nets.stream import Stream
 
 

@@ -28,7 +28,7 @@ from nmf_nets.inits.random_codes import random_codes
 from nmf_nets.inits.rank_factorization import rank_factorization
 from nmf_nets.inits.separable import separable
 from nmf_nets.inits.spherical_kmeans import spherical_kmeans
-from nmf_nets.matrix import DenseMatrix, Matrix, SparseMatrix
+from nmf_nets.matrix import Matrix
 from nmf_nets.metrics.kkt_residual import rough_kkt_residual
 from nmf_nets.penalties.base import Penalty
 from nmf_nets.penalties.l1 import L1
@@ -126,13 +126,13 @@ def factorize(
     """
     _refuse_numbers(tol, kkt_tol, max_iter, check_every, max_seconds)
     refuse_n_components(n_components)
-    returned = _as_given(X)
+    returned = as_given(X)
     D = divergence_of(divergence)
     signed = solver.signed if isinstance(solver, Solver) else solver in SOLVERS and SOLVERS[solver](D).signed
     X = as_matrix(X, dtype, weights, signed=signed)
     D.refuse(X)
     unit = _unit(X)
-    X = _divided(X, unit)
+    X = X if unit == 1 else X.divided(unit)
     on_H = _terms("H", frozen_H, l1_H, l2_H, penalties_H, n_components, X, D, unit)
     on_W = _terms("W", frozen_W, l1_W, l2_W, penalties_W, n_components, X, D, unit)
     recipe = named(solver, X, D, on_H, on_W) if isinstance(solver, str) else solver
@@ -230,7 +230,7 @@ def _refuse_numbers(
         raise Refusal(f"max_seconds must be more than 0, but is {max_seconds!r}.")
 
 
-def _as_given(X: Any) -> Callable[[Tensor], Any]:
+def as_given(X: Any) -> Callable[[Tensor], Any]:
     """Tensors for tensors and matrices, else arrays."""
     if isinstance(X, Tensor | Matrix):
         return lambda M: M.contiguous()
@@ -340,17 +340,6 @@ def _unit(X: Matrix) -> float:
     """1, or the power of 4 near the mean of data so small or large that squares would leave the range of float32."""
     mean = float(X.mean)
     return 1.0 if mean == 0 or 1e-6 < mean < 1e6 else 4.0 ** round(math.log(mean, 4))
-
-
-def _divided(X: Matrix, unit: float) -> Matrix:
-    if unit == 1:
-        return X
-    values = X.values / unit
-    return (
-        SparseMatrix(X.with_values(values).csr, X.weights)
-        if isinstance(X, SparseMatrix)
-        else DenseMatrix(values, X.weights)
-    )
 
 
 def _multiplied(factors: Factorization, unit: float) -> Factorization:

@@ -60,6 +60,10 @@ class Matrix(ABC):
         """The same pattern with other values, without weights."""
 
     @abstractmethod
+    def divided(self, by: float) -> "Matrix":
+        """X / by, with its weights."""
+
+    @abstractmethod
     def columns(self, w: Tensor) -> Tensor:
         """w_j where `values` are."""
 
@@ -207,6 +211,9 @@ class DenseMatrix(Matrix):
     def with_values(self, values: Tensor) -> "DenseMatrix":
         return DenseMatrix(values)
 
+    def divided(self, by: float) -> "DenseMatrix":
+        return DenseMatrix(self.values / by, self.weights)
+
     def columns(self, w: Tensor) -> Tensor:
         return w.expand(self.shape)
 
@@ -296,6 +303,9 @@ class SparseMatrix(Matrix):
 
     def with_values(self, values: Tensor) -> "SparseMatrix":
         return SparseMatrix(csr_tensor(self.csr.crow_indices(), self.csr.col_indices(), values, self.shape))
+
+    def divided(self, by: float) -> "SparseMatrix":
+        return SparseMatrix(self.with_values(self.values / by).csr, self.weights)
 
     def columns(self, w: Tensor) -> Tensor:
         return w[self.column_of_value]

@@ -6,7 +6,8 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +19,8 @@ from pytorch_lightning.loggers import Logger
 from safetensors.torch import save
 
 from nmf_nets.factorization import Factorization
+from nmf_nets.refusal import Refusal, first_line
+from nmf_nets.targets import refuse_references
 
 try:
     import resource
@@ -25,12 +28,14 @@ except ImportError:
     resource = None
 
 SCHEMA = "1"
+MODEL, TENSORS = "model.json", "model.safetensors"
 PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "wandb", "numpy", "scipy", "scikit-learn", "numba", "nmf-nets")
 PEERS = ("torchnmf", "tensorly", "gensim", "nn-fac")
 
 
 class RunDirectory:
-    """config.yaml, environment.json, metrics.jsonl, checkpoints/last.ckpt, factors.safetensors, summary.json, pictures.
+    """config.yaml, environment.json, metrics.jsonl, checkpoints/last.ckpt, model.json, model.safetensors,
+    factors.safetensors, summary.json, pictures.
 
     Whole files appear at once or not at all; metrics are appended and flushed line by line.
     """
@@ -43,16 +48,50 @@ class RunDirectory:
         self.checkpoint = self.path / "checkpoints" / "last.ckpt"
         self.summary = self.path / "summary.json"
         self.factors = self.path / "factors.safetensors"
+        self.model = self.path / MODEL
+        self.tensors = self.path / TENSORS
         self.curves = self.path / "curves.png"
 
     def save_config(self, config: DictConfig) -> None:
         write(self.config, OmegaConf.to_yaml(config, resolve=True).encode())
+
+    def saved_config(self) -> DictConfig:
+        """As plain data, which refer to nothing. Raises Refusal where there are none."""
+        if not self.config.is_file():
+            raise Refusal(f"resume={self.path} is not the directory of a run: it has no {self.config.name}.")
+        try:
+            text = self.config.read_text()
+            directory = OmegaConf.create(text)["directory"]
+            saved = OmegaConf.create(text.replace(directory, str(self.path)))  # wherever it lies now
+        except Exception as error:  # of a parser that is given anything at all
+            raise Refusal(f"{self.config} is not the configuration of a run: {first_line(error)}.") from error
+        assert isinstance(saved, DictConfig)
+        refuse_references(OmegaConf.to_container(saved, resolve=False))
+        return saved
 
     def save_environment(self) -> None:
         write(self.path / "environment.json", json.dumps(environment(), indent=2).encode())
 
     def save_summary(self, summary: Mapping[str, Any]) -> None:
         write(self.summary, json.dumps(summary, indent=2).encode())
+
+    def saved_step(self) -> int:
+        """Of the checkpoint, -1 where there is none; only tensors and numbers are read, nothing in the file is run.
+
+        Raises Refusal for a file that is no checkpoint.
+        """
+        if not self.checkpoint.exists():
+            return -1
+        try:
+            return int(torch.load(self.checkpoint, map_location="cpu", weights_only=True)["global_step"])
+        except Exception as error:  # torch fails in many ways on what it did not write
+            raise Refusal(
+                f"{self.checkpoint} is no checkpoint of ours ({first_line(error)}); delete it to train from the start."
+            ) from error
+
+    def save_model(self, about: Mapping[str, Any], tensors: bytes) -> None:
+        write(self.tensors, tensors)
+        write(self.model, json.dumps(about, indent=2).encode())
 
     def save_factors(
         self, factors: Factorization, rows: torch.Tensor, parts: Mapping[str, torch.Tensor] | None = None, **about: str
@@ -105,11 +144,17 @@ class MetricsFile(Logger):
 
 def write(path: Path, data: bytes) -> None:
     """All of the file or none of it, also after a loss of power."""
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Where to write instead; what is there in the end has reached the disk when it takes the place of the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
-    with unfinished.open("wb") as file:
-        file.write(data)
-        file.flush()
+    yield unfinished
+    with unfinished.open("rb+") as file:
         os.fsync(file.fileno())
     os.replace(unfinished, path)
 

@@ -19,12 +19,15 @@ from rich.console import Console
 from nmf_nets.callbacks.stopwatch import Stopwatch
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.decoders.linear import Linear
+from nmf_nets.factorization import Factorization
 from nmf_nets.loggers.base import log_picture, log_summary, log_table
+from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.part import given, part_name
 from nmf_nets.plots.curves import draw_curves
 from nmf_nets.program import pinned_threads, run_program
 from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import MetricsFile, RunDirectory
+from nmf_nets.saved_model import save_model
 from nmf_nets.targets import refuse_foreign_targets
 from nmf_nets.verdict import Summary, Verdict, judge
 from nmf_nets.weight import named_weights
@@ -46,7 +49,7 @@ def train(config: DictConfig) -> float | None:
                 f"{run.path} holds a run already; resume={run.path} goes on with it, or choose another directory."
             )
     else:
-        config = _resumed(run, HydraConfig.get().overrides.task)
+        config = _resumed(run, config, HydraConfig.get().overrides.task)
     if config.metric not in SUMMARY:
         raise Refusal(f"metric is {config.metric!r}, but must be an entry of the summary: {', '.join(SUMMARY)}.")
     _silence_advice()
@@ -67,16 +70,20 @@ def train(config: DictConfig) -> float | None:
     return getattr(verdict.summary, config.metric)
 
 
-def _resumed(run: RunDirectory, overrides: Sequence[str]) -> DictConfig:
-    """The saved configuration, wherever the directory lies now, with the values that the command line changes."""
-    if not run.config.exists():
-        raise Refusal(f"resume={run.path} is not the directory of a run: it has no {run.config.name}.")
-    text = run.config.read_text()
-    saved = OmegaConf.create(text.replace(OmegaConf.create(text).directory, str(run.path)))
-    assert isinstance(saved, DictConfig)
+def _resumed(run: RunDirectory, composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The saved configuration, wherever the directory lies now, with the values that the command line changes.
+
+    Whom to trust the command line alone says: `allow` in a file that came with the directory would be its own witness.
+    """
+    saved = run.saved_config()
+    for key in composed:
+        if key not in saved:
+            raise Refusal(
+                f"{run.config} has no {key!r}: it is that of another version of nmf_nets, which can resume it."
+            )
     for override in overrides:
         key, _, value = override.partition("=")
-        if key == "resume":
+        if key in ("resume", "allow"):
             continue
         if OmegaConf.is_config(OmegaConf.select(saved, key)) or OmegaConf.select(saved, key, default=saved) is saved:
             raise Refusal(
@@ -84,21 +91,19 @@ def _resumed(run: RunDirectory, overrides: Sequence[str]) -> DictConfig:
                 "values such as trainer.max_epochs."
             )
         OmegaConf.update(saved, key, OmegaConf.create(f"value: {value}").value)
+    saved.allow = composed.allow
     refuse_foreign_targets(saved, saved.allow)
     return saved
 
 
-def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
-    def part(node: DictConfig) -> Any:
-        return instantiate(node, _convert_="all")
+def part(node: Any) -> Any:
+    """What a configuration describes, or how to make it."""
+    return instantiate(node, _convert_="all")
 
-    pl.seed_everything(config.seed, verbose=False)
-    data: MatrixDataModule = part(config.data)
-    data.setup("fit")
+
+def make_net(config: DictConfig, data: MatrixDataModule) -> tuple[NonNegativeAutoencoder, Factorization]:
+    """The net that the configuration describes, for the training rows, and the start that it was made from."""
     X = data.training
-    divergence, update = part(config.divergence), part(config["update"])
-    divergence.refuse(X)
-    update.refuse(divergence)
     start = part(config.init)(X, config.n_components, torch.Generator().manual_seed(config.seed))
     decoder = given(part(config.decoder), X=X)(start)
     encoder = given(part(config.encoder), decoder=decoder)(decoder.start_of_encoder(start))
@@ -112,6 +117,19 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
         penalties_W=[given(part(node), X=X.T)() for node in config.penalties_W.values()],
         penalties_HW=[part(node)() for node in config.penalties_HW.values()],
     )
+    return net, start
+
+
+def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
+    step = run.saved_step()
+    pl.seed_everything(config.seed, verbose=False)
+    data: MatrixDataModule = part(config.data)
+    data.setup("fit")
+    X = data.training
+    divergence, update = part(config.divergence), part(config["update"])
+    divergence.refuse(X)
+    update.refuse(divergence)
+    net, start = make_net(config, data)
     net.refuse_data(X)
     if net.decoder.couples_rows and not data.contiguous and len(data.training_rows) < data.dataset.X.shape[0]:
         raise Refusal(
@@ -124,11 +142,11 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
     trainer = part(config.trainer)(logger=loggers, callbacks=list(callbacks.values()), default_root_dir=run.path)
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))  # pyright: ignore[reportArgumentType]
-    checkpoint = run.checkpoint if run.checkpoint.exists() else None
     run.save_config(config)
     run.save_environment()
-    run.forget_after(torch.load(checkpoint, weights_only=True)["global_step"] if checkpoint else -1)
-    trainer.fit(net, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    run.forget_after(step)
+    trainer.fit(net, datamodule=data, ckpt_path=None if step < 0 else run.checkpoint, weights_only=True)
+    save_model(run, config, net, data)
 
     seconds = callbacks["stopwatch"].seconds
     with Console(stderr=True).status(f"the classical solvers run from the same start for the same {seconds:.1f} s"):

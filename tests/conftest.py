@@ -4,8 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
+from hydra import compose, initialize_config_dir
 
+from nmf_nets.program import CONFIGS
+from nmf_nets.run_directory import RunDirectory
+from nmf_nets.saved_model import save_model
 from nmf_nets.train import main as train_main
+from nmf_nets.train import make_net, part
 
 
 def pytest_addoption(parser):
@@ -24,6 +30,29 @@ def pytest_collection_modifyitems(config, items):
     }
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Makes the net that a configuration describes, moves its weights, and saves it as training would."""
+
+    def make(*overrides, directory="model"):
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            config = compose("train", ["n_components=4", *overrides])
+        data = part(config.data)
+        data.setup()
+        net, _ = make_net(config, data)
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in net.parameters():
+                drawn = torch.rand(parameter.shape, generator=generator).to(parameter)
+                parameter.copy_(torch.where(parameter == 0, 0.01 * drawn, parameter * (1 + 0.3 * drawn)))
+        net.encoder.project_()
+        net.decoder.project_()
+        save_model(RunDirectory(tmp_path / directory), config, net, data)
+        return tmp_path / directory, net.eval(), data
+
+    return make
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from omegaconf import OmegaConf
 
 import nmf_nets
 from nmf_nets.program import CONFIGS
-from nmf_nets.targets import _targets, refuse_foreign_targets
+from nmf_nets.targets import refuse_foreign_targets
+from nmf_nets.targets import targets as targets_of
 
 PACKAGE = Path(nmf_nets.__file__).parent
 
@@ -33,7 +34,7 @@ GROUPS_WITHOUT_A_ROOM = {"experiment", "method", "task", "trainer"}
 
 
 def targets(path):
-    return [target for _, target in _targets(OmegaConf.to_container(OmegaConf.load(path)), "")]
+    return [target for _, target in targets_of(OmegaConf.load(path))]
 
 
 def own_yamls(group):

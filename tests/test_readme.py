@@ -13,7 +13,9 @@ COMPARISONS = re.findall(r"^nmf-benchmark( [^#\n]*?)?\s*(?:#.*)?$", README, re.M
 COMMANDS = re.findall(r"^(?:.*&& )?python train\.py ([^#\n]+?)\s*(?:#.*)?$", README, re.MULTILINE)
 
 
-def test_the_python_of_the_readme_runs_as_it_stands():
+def test_the_python_of_the_readme_runs_as_it_stands(saved, tmp_path, monkeypatch):
+    saved("encoder=mlp", directory="runs/digits")
+    monkeypatch.chdir(tmp_path)
     names = {}
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
         exec(block.replace("max_epochs=500", "max_epochs=5, enable_progress_bar=False, accelerator='cpu'"), names)

@@ -157,15 +157,12 @@ def _identity(scene: DictConfig, entrant: str) -> Any:
 
 
 def _made(node: DictConfig) -> Any:
-    """Hydra's instantiate, but a refusal comes as what it is, and a name that leads nowhere as one."""
+    """Hydra's instantiate, but a refusal comes as what it is."""
     try:
         return instantiate(node, _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, Refusal):
             raise error.__cause__ from None
-        if str(error).startswith("Error locating target"):
-            why = str(error.__cause__).splitlines()[-1].strip()
-            raise Refusal(f"_target_ {node._target_} cannot be imported: {why}") from error
         raise
 
 

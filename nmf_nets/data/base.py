@@ -108,7 +108,9 @@ class MatrixDataModule(LightningDataModule, ABC):
         parts = self.parts(X.shape[0])
         self.training_rows = parts[0]
         training = X.rows(parts[0])
-        prepared = self.preprocessing.fit(training) if self.preprocessing is not None else lambda rows: rows
+        if self.preprocessing is not None:
+            self.preprocessing.fit(training)
+        prepared = (lambda rows: rows) if self.preprocessing is None else self.preprocessing
         self.training, self.validation, self.test = (
             prepared(training),
             *(prepared(X.rows(p)) if len(p) else None for p in parts[1:]),
@@ -140,15 +142,19 @@ class MatrixDataModule(LightningDataModule, ABC):
         return self._dataset
 
     @property
-    def n_classes(self) -> int:
-        """Raises Refusal if the samples have no classes."""
+    def classes(self) -> np.ndarray:
+        """In their order. Raises Refusal if the samples have none."""
         labels = self.dataset.labels
         if labels is None:
             raise Refusal(
                 "a head learns from a class for every sample, but these data have no labels; use head=none, or "
                 "data=matrix with a .npz file that holds `labels`, say."
             )
-        return len(np.unique(labels))
+        return np.unique(labels)
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.classes)
 
     def train_dataloader(self) -> ResidentLoader:
         device = self.trainer.strategy.root_device if self.trainer is not None else self.training.device

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from nmf_nets.criterion import Terms
 from nmf_nets.factorization import Factorization
+from nmf_nets.lags import delayed
 from nmf_nets.matrix import Matrix
 from nmf_nets.penalties.base import Penalty
 from nmf_nets.refusal import Refusal
@@ -31,6 +32,9 @@ class Decoder(nn.Module, ABC):
     couples_rows = False
     """Whether the code of a row is seen in other rows as well; the batch is then the whole, in its order."""
 
+    lags: int = 1
+    """Over how many rows the code of a row is seen."""
+
     copies: int = 1
     """How many rows of W, and columns of the codes as they meet it, each component has (Factorization.copies)."""
 
@@ -39,9 +43,14 @@ class Decoder(nn.Module, ABC):
     def W(self) -> Components:
         """With the graph of what it is made of."""
 
-    @abstractmethod
+    @property
+    def levels(self) -> list[Tensor]:
+        """W_1, …, W_L with W = W_L … W_1, for a decoder that has several; else W alone."""
+        return [self.W]
+
     def spread(self, H: Codes) -> Tensor:
-        """The codes as they meet W: H itself where rows are not coupled."""
+        """The codes as they meet W: [S_0 H, S_1 H, …], S_τ shifting rows down by τ; of one lag H itself."""
+        return H if self.lags == 1 else delayed(H, self.lags)
 
     @abstractmethod
     def rescale_(self, sizes: Tensor) -> None:

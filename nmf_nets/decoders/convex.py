@@ -8,7 +8,7 @@ from nmf_nets.division import ratio
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
-from nmf_nets.shapes import Codes, Components
+from nmf_nets.shapes import Components
 from nmf_nets.weight import Weight
 
 
@@ -42,9 +42,6 @@ class Convex(Decoder):
     @property
     def W(self) -> Components:
         return (self.X.T @ self.mixture.value.T).T
-
-    def spread(self, H: Codes) -> Tensor:
-        return H
 
     def rescale_(self, sizes: Tensor) -> None:
         self.mixture.assign_(self.mixture.value.detach() / sizes[:, None])

@@ -7,9 +7,9 @@ from nmf_nets.constraints.base import Constraint
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.division import ratio
 from nmf_nets.factorization import Factorization
-from nmf_nets.lags import delayed, moved
+from nmf_nets.lags import moved
 from nmf_nets.refusal import Refusal, refuse_count
-from nmf_nets.shapes import Codes, Components
+from nmf_nets.shapes import Components
 from nmf_nets.weight import Weight
 
 PERTURBATION = 0.1
@@ -62,9 +62,6 @@ class Convolutive(Decoder):
     @property
     def sizes(self) -> Tensor:
         return torch.linalg.vector_norm(self.weight.value, dim=1).repeat(self.shifts)
-
-    def spread(self, H: Codes) -> Tensor:
-        return delayed(H, self.lags)
 
     def start_of_encoder(self, start: Factorization) -> Factorization:
         """The codes of the start in equal parts for all shifts, and W_0 R_φ, which they meet in their own rows."""

@@ -13,7 +13,7 @@ from nmf_nets.division import divisor
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import DenseMatrix, Matrix
 from nmf_nets.refusal import Refusal, refuse_count
-from nmf_nets.shapes import Codes, Components
+from nmf_nets.shapes import Components
 from nmf_nets.solver import Solver
 from nmf_nets.updates.base import Update
 from nmf_nets.weight import Weight, weights_of
@@ -80,9 +80,6 @@ class Deep(Decoder):
     @property
     def W(self) -> Components:
         return self.parts[-1]
-
-    def spread(self, H: Codes) -> Tensor:
-        return H
 
     def start_of_encoder(self, start: Factorization) -> Factorization:
         """Where pre-training ended."""

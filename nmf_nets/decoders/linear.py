@@ -5,7 +5,7 @@ from torch import Tensor
 from nmf_nets.constraints.base import Constraint
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.factorization import Factorization
-from nmf_nets.shapes import Codes, Components
+from nmf_nets.shapes import Components
 from nmf_nets.weight import Weight
 
 
@@ -22,9 +22,6 @@ class Linear(Decoder):
     @property
     def W(self) -> Components:
         return self.weight.value
-
-    def spread(self, H: Codes) -> Tensor:
-        return H
 
     def assign_(self, W: Components) -> None:
         """Makes these the components, or the nearest that the constraint can reach."""

@@ -9,7 +9,7 @@ from nmf_nets.decoders.base import Decoder, MakeStart, PenaltiesByWeight, terms_
 from nmf_nets.factorization import Factorization, refuse_equal_components
 from nmf_nets.matrix import DenseMatrix, Matrix
 from nmf_nets.refusal import Refusal, refuse_count
-from nmf_nets.shapes import Codes, Components
+from nmf_nets.shapes import Components
 from nmf_nets.weight import Weight
 
 LIFT = 0.1
@@ -56,9 +56,6 @@ class TriFactor(Decoder):
     @property
     def W(self) -> Components:
         return self.S.value @ self.V.value
-
-    def spread(self, H: Codes) -> Tensor:
-        return H
 
     def start_of_encoder(self, start: Factorization) -> Factorization:
         return Factorization(start.H, self.W.detach())

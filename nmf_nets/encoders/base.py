@@ -63,6 +63,12 @@ class Encoder(nn.Module, ABC):
     def keep_(self, H: Codes, rows: Rows | None) -> None:
         """Puts these in the place of the codes that it keeps of the rows, if any."""
 
+    def forget_(self) -> None:
+        """Drops the codes that are kept of training rows, which no other row needs."""
+        for part in self.modules():
+            if isinstance(part, Encoder):
+                part.kept = None
+
     def restart_(self, components: Tensor, W: Components, codes: Codes) -> None:
         """Where weights or memory belong to one component each, gives these components, of new rows of W, a new start.
 

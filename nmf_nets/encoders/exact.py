@@ -15,6 +15,9 @@ from nmf_nets.shapes import Codes, Components, Rows
 from nmf_nets.updates.base import Update
 from nmf_nets.updates.multiplicative import Multiplicative
 
+MOST, TOLERANCE = 1000, 1e-7
+"""Half-steps, and what ends them, beyond which codes do not get better in float32."""
+
 
 class Exact(Encoder):
     """h(x) = argmin_{h ≥ 0} D(x | h W), by half-steps until one moves the row by less than `tolerance` of the first.
@@ -32,8 +35,8 @@ class Exact(Encoder):
         self,
         start: Factorization | None,
         update: Update,
-        tolerance: float = 1e-7,
-        most: int = 1000,
+        tolerance: float = TOLERANCE,
+        most: int = MOST,
         ramp: float = 100,
         implicit: bool = False,
     ):

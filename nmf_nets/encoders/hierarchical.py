@@ -4,7 +4,6 @@ from torch import Tensor
 
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.decoders.base import Decoder
-from nmf_nets.decoders.deep import Deep
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.encoders.exact import Exact
@@ -38,7 +37,7 @@ class Hierarchical(Encoder):
         most: int = 1000,
     ):
         super().__init__()
-        if not isinstance(decoder, Deep):
+        if len(decoder.levels) < 2:
             raise Refusal(
                 f"encoder=hierarchical codes level by level, but decoder={part_name(decoder)} has one level; use "
                 "decoder=deep, or encoder=exact."

@@ -109,7 +109,7 @@ REFUSALS = {
     "a device that is not there": (["device=cuda:7"], "device is 'cuda:7', but torch cannot use it"),
     "a class that is not there": (
         ["+method.mine={_target_: mine.Mine}", "allow=[mine]"],
-        "mine.Mine cannot be imported",
+        "'mine.Mine' at method.mine._target_, which cannot be imported: No module named 'mine'",
     ),
     "a stranger's class": (["+method.mine={_target_: os.system}"], "which is not allowed"),
 }

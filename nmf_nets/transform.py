@@ -1,0 +1,177 @@
+"""The program that codes new rows with what a run has learned: `python -m nmf_nets.transform`, `nmf-transform`."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from nmf_nets.data.base import FileDataModule
+from nmf_nets.data.matrix import MatrixFile
+from nmf_nets.divergences.frobenius import Frobenius
+from nmf_nets.extras import extra
+from nmf_nets.factorization import Factorization
+from nmf_nets.matrix import Matrix
+from nmf_nets.model import Kind, Model
+from nmf_nets.part import part_name
+from nmf_nets.program import pinned_threads, run_program
+from nmf_nets.refusal import Refusal
+from nmf_nets.run_directory import replacing
+from nmf_nets.saved_model import data_module, load
+
+ANNOTATED, OBSM, VARM = ".h5ad", "X_nmf", "nmf"
+"""AnnData's files, and where such a file gets H and Wᵀ."""
+
+
+def main() -> None:
+    """Codes what the command line says."""
+    run_program("transform", transform)
+
+
+def transform(config: DictConfig) -> None:
+    """Reads rows as the run read its own, codes them, writes the codes and says how well they fit."""
+    for key, what in (("run", "the directory that training left"), ("data", "the rows to code")):
+        if config[key] is None:
+            raise Refusal(f"{key} is not given; nmf-transform needs {key}=…, {what}.")
+    data, output = Path(str(config.data)).expanduser(), Path(str(config.output)).expanduser()
+    _refuse_output(output, data, config.overwrite)
+    console = Console(stderr=True)
+    with pinned_threads(config.threads):
+        with console.status("the model and the rows are read"):
+            model = load(str(config.run), config.device, config.allow)
+            dataset = _door(str(config.run), config.allow, model).read(data, model.feature_names)
+            try:
+                X = model.matrix(dataset.X)
+            except Refusal as refusal:
+                raise Refusal(f"{data}: {refusal}") from None
+        coded = _code(model, X, config.codes, config.batch_size, console)
+    with replacing(output) as unfinished:
+        if output.suffix == ANNOTATED:
+            _write_h5ad(unfinished, coded.H, model, data)
+        else:
+            WRITERS[output.suffix](unfinished, coded.H, dataset.sample_names)
+    said = Console(soft_wrap=True, highlight=False, markup=False)
+    said.print(
+        f"{X.shape[0]} rows, {config.codes} codes, {coded.seconds:.2f} s: {part_name(model.divergence)} "
+        f"{coded.divergence_value:.6g}, relative error {coded.relative_error:.4f}"
+    )
+    said.print(f"codes: {output.absolute()}")
+
+
+@dataclass(frozen=True)
+class Coded:
+    """H, and what came of it; `seconds` for the codes alone."""
+
+    H: np.ndarray
+    divergence_value: float
+    relative_error: float
+    seconds: float
+
+
+def _code(model: Model, X: Matrix, codes: Kind, batch_size: int | None, console: Console) -> Coded:
+    parts, value, residual, norm, seconds = [], 0.0, 0.0, 0.0, 0.0
+    columns = (TextColumn("rows"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=X.shape[0])
+        began = time.perf_counter()
+        for batch, H in model.coded(X, codes, batch_size):
+            seconds += time.perf_counter() - began
+            factors = Factorization(model.net.decoder.spread(H), model.W, model.net.decoder.copies)
+            value += float(model.divergence.total(batch, factors))
+            residual += 2 * float(Frobenius().total(batch, factors))
+            norm += float(batch.square_norm)
+            parts.append(H.cpu())
+            progress.advance(task, batch.shape[0])
+            began = time.perf_counter()
+    error = (max(residual, 0.0) / norm) ** 0.5 if norm else 0.0
+    return Coded(torch.cat(parts).numpy(), value, error, seconds)
+
+
+def _door(run: str, allow: Sequence[str], model: Model) -> FileDataModule:
+    """The data module that read the rows of the run; where these were generated, or bundled, that of data=matrix."""
+    door = data_module(run, allow)
+    if isinstance(door, FileDataModule):
+        return door
+    return MatrixFile("", dtype=str(model.W.dtype).removeprefix("torch."), signed=model.signed)
+
+
+# What is written -----------------------------------------------------------------------------------------------------
+
+
+def _refuse_output(output: Path, data: Path, overwrite: bool) -> None:
+    """Raises Refusal, before there is work to lose, for an output that cannot be written or must not be."""
+    if output.suffix not in (*WRITERS, ANNOTATED):
+        raise Refusal(f"output is {str(output)!r}, but must end with one of {', '.join((*WRITERS, ANNOTATED))}.")
+    if output.exists() and not overwrite:
+        raise Refusal(f"output is {str(output)!r}, which exists already; overwrite=true writes over it.")
+    if output.suffix == ANNOTATED:
+        if data.suffix != ANNOTATED:
+            raise Refusal(
+                f"output is {str(output)!r}, which adds codes to the .h5ad file that they are of, but data is "
+                f"{str(data)!r}; use .parquet, say."
+            )
+        extra("anndata", "anndata")
+
+
+def _write_npy(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:
+    with path.open("wb") as file:  # given a path, numpy would add its suffix
+        np.save(file, H)
+
+
+def _write_npz(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:
+    with path.open("wb") as file:
+        np.savez_compressed(file, H=H, **({} if names is None else {"sample_names": np.asarray(names)}))
+
+
+def _write_csv(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:
+    _frame(H, names).to_csv(path, index=False)
+
+
+def _write_parquet(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:
+    _frame(H, names).to_parquet(path, index=False)
+
+
+def _frame(H: np.ndarray, names: Sequence[str] | None) -> pd.DataFrame:
+    frame = pd.DataFrame(H, columns=pd.Index([f"component_{k}" for k in range(H.shape[1])]))
+    if names is not None:
+        frame.insert(0, "sample", list(names))
+    return frame
+
+
+def _write_h5ad(path: Path, H: np.ndarray, model: Model, data: Path) -> None:
+    """The file with H as obsm["X_nmf"] and Wᵀ as varm["nmf"]; a variable that the net does not know has zeros there."""
+    annotated = extra("anndata", "anndata").read_h5ad(data)
+    if annotated.n_obs != len(H):
+        raise Refusal(f"{data} has {annotated.n_obs} observations, but {len(H)} rows were coded; use .parquet, say.")
+    W, names = model.W.cpu().numpy(), model.feature_names
+    if names is None:
+        if annotated.n_vars != W.shape[1]:
+            raise Refusal(
+                f"{data} has {annotated.n_vars} variables, and the net {W.shape[1]} features without names, which "
+                "cannot be told apart; use .parquet, say."
+            )
+        weights = W.T
+    else:
+        place = pd.Index(names).get_indexer(annotated.var_names.astype(str))
+        weights = np.where(place[:, None] >= 0, W.T[place], 0)
+    annotated.obsm[OBSM], annotated.varm[VARM] = H, weights
+    annotated.write_h5ad(path)
+
+
+WRITERS: dict[str, Callable[[Path, np.ndarray, Sequence[str] | None], None]] = {
+    ".npy": _write_npy,
+    ".npz": _write_npz,
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+}
+"""Of H, with the names of the rows where they are known."""
+
+
+if __name__ == "__main__":
+    main()
