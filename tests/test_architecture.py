@@ -28,11 +28,12 @@ LAYERS = [
     ["optimizers", "running_sums", "solvers"],
     ["exact"],
     ["inits"],
-    ["modules", "plots", "loggers", "run_directory", "fit", "stream", "sequential", "underapproximation"],
+    ["modules", "plots", "loggers", "run_directory", "fit", "stream", "sequential", "underapproximation", "pages"],
     ["estimators"],
     ["callbacks", "benchmark"],
     ["verdict", "program"],
-    ["train"],
+    ["report"],
+    ["train", "dashboard"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nmf_nets.loggers.wandb import wandb_logger
+from nmf_nets.loggers.wandb import Wandb
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def quiet_environment(monkeypatch, tmp_path):
 
 
 def test_wandb_is_offline_without_a_key_and_stays_in_its_directory(quiet_environment, tmp_path):
-    assert wandb_logger(str(tmp_path / "run"), "p")._offline
+    assert Wandb(str(tmp_path / "run"), "p")._offline
     for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
         assert os.environ[name].startswith(str(tmp_path / "run"))
 
@@ -31,14 +31,14 @@ def test_wandb_is_online_with_a_key(quiet_environment, tmp_path, source):
     else:
         (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password " + "0" * 40)
         (tmp_path / ".netrc").chmod(0o600)
-    assert not wandb_logger(str(tmp_path / "run"), "p")._offline
+    assert not Wandb(str(tmp_path / "run"), "p")._offline
 
 
 def test_wandb_obeys_what_was_said(quiet_environment, tmp_path):
     quiet_environment.setenv("WANDB_API_KEY", "0" * 40)
-    assert wandb_logger(str(tmp_path / "run"), "p", offline=True)._offline
+    assert Wandb(str(tmp_path / "run"), "p", offline=True)._offline
     quiet_environment.setenv("WANDB_MODE", "offline")
-    assert wandb_logger(str(tmp_path / "run"), "p")._offline
+    assert Wandb(str(tmp_path / "run"), "p")._offline
 
 
 def test_several_trackers_at_once_mirror_the_run_directory(train, tmp_path):
