@@ -38,7 +38,11 @@ def test_a_run_is_read_as_it_was_written(run):
     assert run.summary["divergence_value"] == run.verdict["lines"][0]["divergence_value"]
     assert run.axes["epochs"] == [0, 1, 2, 3]
     assert run.axes["seconds"][0] == 0 < run.axes["seconds"][-1] == run.summary["seconds"]
-    assert (run.choice("encoder"), run.choice("n_components"), run.choice("trainer.max_epochs")) == ("unrolled", "4", "3")
+    assert (run.choice("encoder"), run.choice("n_components"), run.choice("trainer.max_epochs")) == (
+        "unrolled",
+        "4",
+        "3",
+    )
     assert run.choice("encoder.update") == "hals"
     assert run.choice("nothing.of.the.kind") == ""
     assert run.sweep is None
@@ -50,7 +54,9 @@ def test_a_job_of_a_sweep_knows_it_and_what_was_chosen_for_it(past_runs):
     assert {job.sweep for job in jobs} == {past_runs / "multirun" / "sweep"}
 
 
-@pytest.mark.parametrize("batch, rows, expected", [(500, 1439, {"epochs": [0, 1 / 3, 2 / 3, 1]}), (500, None, {"steps": [0, 1, 2, 3]})])
+@pytest.mark.parametrize(
+    "batch, rows, expected", [(500, 1439, {"epochs": [0, 1 / 3, 2 / 3, 1]}), (500, None, {"steps": [0, 1, 2, 3]})]
+)
 def test_steps_are_epochs_where_it_is_known_how_many_make_one(run, batch, rows, expected):
     batches = replace(run, config={**run.config, "data": {"batch_size": batch}}, shape=rows and (rows, 64, 4))
     assert next(iter(batches.axes.items())) == next(iter(expected.items()))
@@ -128,7 +134,9 @@ def test_the_page_is_small_and_fetches_nothing(html):
 
 
 def test_curves_are_those_that_were_measured(run, html):
-    specs = [json.loads(text) for text in re.findall(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)]
+    specs = [
+        json.loads(text) for text in re.findall(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)
+    ]
     drawn = {chart.caption: chart for chart in charts(run)}
     assert len(specs) == len(drawn) >= 7
     loss = drawn["Loss"]
@@ -164,7 +172,9 @@ def lowered(run, **measured):
 def test_warnings_say_what_is_wrong_and_nothing_else(run):
     good = lowered(run, **{"training/divergence": run.values("training/divergence")[-2], "validation/code_gap": 0.0})
     assert list(warnings(good)) == []
-    assert "2 components of 4 explain nothing" in next(warnings(replace(good, summary={**run.summary, "dead_components": 2})))
+    assert "2 components of 4 explain nothing" in next(
+        warnings(replace(good, summary={**run.summary, "dead_components": 2}))
+    )
     falling = lowered(good, **{"training/divergence": 0.9 * run.values("training/divergence")[-2]})
     assert next(warnings(falling)).startswith("Not converged: D still fell by 11.1")
     behind = lowered(good, **{"validation/code_gap": 0.05})
@@ -191,7 +201,9 @@ XTICKS = "[...document.querySelector('.plots figure').querySelectorAll('.xtick')
 @pytest.mark.process
 def test_charts_are_drawn_and_read_along_either_axis(opened, run):
     tab = opened()
-    drawn = tab.evaluate("[...document.querySelectorAll('.plots figure')].map(f => f.querySelectorAll('path.line').length)")
+    drawn = tab.evaluate(
+        "[...document.querySelectorAll('.plots figure')].map(f => f.querySelectorAll('path.line').length)"
+    )
     assert drawn == [len(chart.lines) for chart in charts(run)]
     assert tab.evaluate(XTICKS)[-1] == "epochs"
     loss = tab.locator(".plots figure").nth(1)
