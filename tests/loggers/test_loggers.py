@@ -108,7 +108,7 @@ def test_mlflow_has_every_run_with_all_that_it_showed(client, past_runs, tmp_pat
             Path(client.download_artifacts(run.info.run_id, "verdict/step_3.json", tmp_path)).read_text()
         )
         assert table["columns"][:2] == ["rows", "who"]
-        assert [line[1] for line in table["data"]][0] == "net, own codes"
+        assert table["data"][0][1] == "net, own codes"
         images = {Path(found.path).name.split("%")[0] for found in client.list_artifacts(run.info.run_id, "images")}
         assert {"components", "curves"} <= images
 

@@ -55,7 +55,7 @@ def test_a_job_of_a_sweep_knows_it_and_what_was_chosen_for_it(past_runs):
 
 
 @pytest.mark.parametrize(
-    "batch, rows, expected", [(500, 1439, {"epochs": [0, 1 / 3, 2 / 3, 1]}), (500, None, {"steps": [0, 1, 2, 3]})]
+    ("batch", "rows", "expected"), [(500, 1439, {"epochs": [0, 1 / 3, 2 / 3, 1]}), (500, None, {"steps": [0, 1, 2, 3]})]
 )
 def test_steps_are_epochs_where_it_is_known_how_many_make_one(run, batch, rows, expected):
     batches = replace(run, config={**run.config, "data": {"batch_size": batch}}, shape=rows and (rows, 64, 4))
@@ -88,7 +88,7 @@ def test_what_is_broken_is_not_read_and_named(run, tmp_path, case):
 
 
 def test_a_place_that_is_not_there_stays_so(tmp_path):
-    with pytest.raises(Unreadable, match="it has no config.yaml"):
+    with pytest.raises(Unreadable, match=r"it has no config\.yaml"):
         Run.read(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
 
