@@ -16,26 +16,29 @@ function sift() {
     row.hidden = !words.every((word) => text.includes(word));
   }
   for (const body of table.tBodies) {
-    body.hidden = [...body.rows].every((row) => row.hidden || row.classList.contains("group"));
+    const members = [...body.rows].filter((row) => row.dataset.run !== undefined && !row.hidden);
+    body.hidden = members.length === 0;
+    for (const about of body.querySelectorAll(".group small")) about.textContent = told(members);
   }
   const seen = rows.filter((row) => !row.hidden);
   document.querySelector("#shown").textContent = `${seen.length} of ${rows.length} runs`;
 }
 
-function heading(name, value, members) {
-  const gaps = members
-    .map((row) => curves[row.dataset.run].gap.at(-1))
-    .filter((gap) => typeof gap === "number")
-    .sort((a, b) => a - b);
+function told(members) {
+  const count = `${members.length} ${members.length === 1 ? "run" : "runs"}`;
+  const gaps = members.map((row) => curves[row.dataset.run].end).filter((gap) => gap !== null);
+  gaps.sort((a, b) => a - b);
+  const middle = (gaps[Math.floor((gaps.length - 1) / 2)] + gaps[Math.ceil((gaps.length - 1) / 2)]) / 2;
+  return gaps.length ? `${count}, median gap ${(100 * middle).toFixed(3)}\u00a0%` : count;
+}
+
+function heading(name, value) {
   const row = document.createElement("tr");
   const cell = document.createElement("th");
   row.className = "group";
   cell.colSpan = table.tHead.rows[0].cells.length;
   cell.scope = "rowgroup";
-  cell.append(`${name} = ${value || "—"}`);
-  const count = `${members.length} ${members.length === 1 ? "run" : "runs"}`;
-  const middle = gaps.length ? (gaps[Math.floor((gaps.length - 1) / 2)] + gaps[Math.ceil((gaps.length - 1) / 2)]) / 2 : null;
-  cell.append(html("small", "", middle === null ? count : `${count}, median gap ${written(middle, true)}`));
+  cell.append(`${name} = ${value || "—"}`, html("small", "", ""));
   row.append(cell);
   return row;
 }
@@ -50,7 +53,7 @@ function arrange() {
   const values = [...groups.keys()].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
   const bodies = values.map((value) => {
     const body = document.createElement("tbody");
-    if (group.value !== "") body.append(heading(group.value, value, groups.get(value)));
+    if (group.value !== "") body.append(heading(group.value, value));
     body.append(...groups.get(value));
     return body;
   });

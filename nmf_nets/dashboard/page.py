@@ -7,7 +7,7 @@ from typing import Any
 
 from nmf_nets.dashboard.collection import Collection
 from nmf_nets.loggers.base import label
-from nmf_nets.pages.numbers import duration, signed_percent
+from nmf_nets.pages.numbers import duration
 from nmf_nets.pages.page import rendered
 from nmf_nets.pages.palette import COLORS, DASHES
 from nmf_nets.pages.table import sortable
@@ -21,7 +21,7 @@ ALWAYS = ("data", "divergence", "encoder", "n_components")
 
 FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "D": ("divergence_value", "{:,.6g}".format),
-    "gap": ("gap", signed_percent),
+    "gap": ("gap", "{:+.3%}".format),
     "error": ("relative_error", "{:.4f}".format),
     "KKT": ("kkt_residual", "{:.1e}".format),
     "dead": ("dead_components", "{:g}".format),
@@ -89,6 +89,7 @@ def _curves(run: Run) -> dict[str, Any]:
     behind = "validation/code_gap" if run.has("validation/code_gap") else "training/code_gap"
     return {
         "x": {"steps": [line["step"] for line in run.measured], "seconds": rounded(run.values("seconds"))},
+        "end": run.summary.get("gap"),
         "gap": rounded(gaps),
         "loss": rounded(loss),
         "code_gap": rounded([gap(None if value is None else 1 + value, 1) for value in run.values(behind)]),

@@ -60,10 +60,10 @@ def address(name: str, run: Run) -> str:
 class Handler(BaseHTTPRequestHandler):
     """Answers GET and HEAD."""
 
-    server: Dashboard
     server_version, sys_version = "nmf-dashboard", ""
 
     def do_GET(self) -> None:
+        assert isinstance(self.server, Dashboard)
         own = {f"{name}:{self.server.server_port}" for name in (HOST, "localhost")}
         if self.headers.get("Host") not in own:
             self.send_error(HTTPStatus.FORBIDDEN, explain="This dashboard is for this machine alone.")

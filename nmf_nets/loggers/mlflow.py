@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import MLFlowLogger
 
 from nmf_nets.extras import extra
 from nmf_nets.loggers.base import Tracker, label, sweep_of
+from nmf_nets.refusal import Refusal
 
 
 class MLflow(MLFlowLogger, Tracker):
@@ -30,13 +31,19 @@ class MLflow(MLFlowLogger, Tracker):
         where = Path(save_dir).absolute()
         where.mkdir(parents=True, exist_ok=True)
         sweep = sweep_of(directory)
-        super().__init__(
-            experiment_name,
-            run_name=label(directory),
-            tracking_uri=f"sqlite:///{where / 'mlflow.db'}",
-            artifact_location=(where / "artifacts").as_uri(),
-            tags={"directory": str(Path(directory).absolute())} | ({} if sweep is None else {"sweep": sweep}),
-        )
+        try:
+            super().__init__(
+                experiment_name,
+                run_name=label(directory),
+                tracking_uri=f"sqlite:///{where / 'mlflow.db'}",
+                artifact_location=(where / "artifacts").as_uri(),
+                tags={"directory": str(Path(directory).absolute())} | ({} if sweep is None else {"sweep": sweep}),
+            )
+        except extra("mlflow.exceptions", "mlflow").MlflowException as error:
+            raise Refusal(
+                f"logger=mlflow cannot use {where / 'mlflow.db'}: {error}. Mend that, or choose another "
+                "logger.mlflow.save_dir."
+            ) from error
 
     def show_picture(self, key: str, path: Path, step: int) -> None:
         self.experiment.log_image(self._id, matplotlib.image.imread(path), key=key, step=step)

@@ -37,6 +37,7 @@ class Trackio(Logger, Tracker):
         self._project, self._label, self._sweep = project, label(directory), sweep_of(directory)
         self._config: dict[str, Any] = {}
         self._run: Any = None
+        self._open = False
 
     @property
     def name(self) -> str:
@@ -70,9 +71,10 @@ class Trackio(Logger, Tracker):
 
     def finalize(self, status: str) -> None:
         """Everything is on the disk; what comes later gets there at once."""
-        if self._run is not None:
+        if self._open:
+            self._open = False
             with redirect_stdout(StringIO()):
-                self._run.finish()
+                self._trackio.finish()
 
     def _log(self, entries: Mapping[str, Any], step: int | None) -> None:
         if self._run is None:
@@ -87,4 +89,5 @@ class Trackio(Logger, Tracker):
                     auto_log_gpu=False,
                     auto_log_cpu=False,
                 )
+            self._open = True
         self._run.log(dict(entries), step)

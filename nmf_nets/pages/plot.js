@@ -1,8 +1,9 @@
-// A chart of lines: {x: {name: title}, y: {log, percent}, lines: [{name, color, dash, x: {name: […]}, y: […]}],
+// A chart of lines: {x: {name: title}, y: {log, percent, whole}, lines: [{name, color, dash, x: {name: […]}, y: […]}],
 // levels: [{name, color, value}]}, drawn as SVG, which takes the colors of the page and fits any paper.
 
 const [WIDE, HIGH] = [560, 300];
-const box = { left: 64, right: WIDE - 14, top: 10, bottom: HIGH - 42 };
+const area = { left: 64, right: WIDE - 14, top: 10, bottom: HIGH - 42 };
+const LEAST = 1e-6; // of a gap; what is smaller is rounding
 const DASHES = { solid: "", dash: "7 4", dot: "2 3", dashdot: "8 4 2 4" };
 
 function svg(name, attributes, text) {
@@ -20,9 +21,9 @@ function html(name, className, text) {
 }
 
 function written(value, percent = false) {
-  if (percent) return `${written(100 * value)}\u00a0%`;
+  if (percent) return value <= LEAST ? `<${written(100 * LEAST)}\u00a0%` : `${written(Number((100 * value).toPrecision(3)))}\u00a0%`;
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-4 || size >= 1e7)) return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
+  if (size !== 0 && (size < 9.9e-5 || size >= 1e7)) return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
   return value.toLocaleString("en", { maximumSignificantDigits: 6 });
 }
 
@@ -47,27 +48,28 @@ function decades(low, high, most) {
 function along(values) {
   const first = Math.min(...values.filter((value) => value > 0), Infinity);
   const last = Math.max(...values, 0);
-  if (!(last > 0)) return { place: () => box.left, ticks: [0] };
+  if (!(last > 0)) return { place: () => area.left, ticks: [0] };
   const full = Math.log1p(last / first);
   return {
-    place: (value) => box.left + ((box.right - box.left) * Math.log1p(Math.max(value, 0) / first)) / full,
+    place: (value) => area.left + ((area.right - area.left) * Math.log1p(Math.max(value, 0) / first)) / full,
     ticks: [0, ...decades(first, last, 6)],
   };
 }
 
-function upwards(values, log) {
+function upwards(values, { log, whole }) {
   let [low, high] = [Math.min(...values), Math.max(...values)];
   if (log) {
-    [low, high] = low < high ? [low / 1.15, high * 1.15] : [low / 2, high * 2];
+    [low, high] = [low / 1.15, Math.max(high * 1.15, low * 10 ** 0.1)];
     const part = (value) => (Math.log10(value) - Math.log10(low)) / (Math.log10(high) - Math.log10(low));
     let ticks = decades(low, high, 6);
     if (ticks.length < 2) ticks = nice(low, high, 4);
-    return { place: (value) => box.bottom - (box.bottom - box.top) * part(value), ticks };
+    return { place: (value) => area.bottom - (area.bottom - area.top) * part(value), ticks };
   }
   [low, high] = [Math.min(low, 0), high > Math.min(low, 0) ? high : 1];
   high += 0.05 * (high - low);
   const part = (value) => (value - low) / (high - low);
-  return { place: (value) => box.bottom - (box.bottom - box.top) * part(value), ticks: nice(low, high, 5) };
+  const ticks = nice(low, high, 5).filter((tick) => !whole || Number.isInteger(tick));
+  return { place: (value) => area.bottom - (area.bottom - area.top) * part(value), ticks };
 }
 
 function plot(figure, spec, axis) {
@@ -81,7 +83,7 @@ function plot(figure, spec, axis) {
   const drawn = figure.querySelector(".drawn");
   const legend = figure.querySelector(".key");
   const wide = Math.min(drawn.clientWidth || WIDE, WIDE); // on a narrow screen letters keep their size
-  box.right = wide - 14;
+  area.right = wide - 14;
   drawn.replaceChildren();
   legend.replaceChildren();
   if (all.length === 0) {
@@ -89,22 +91,22 @@ function plot(figure, spec, axis) {
     return;
   }
   const x = along(all.map(([value]) => value));
-  const y = upwards([...all.map(([, value]) => value), ...levels.map(({ value }) => value)], spec.y.log);
+  const y = upwards([...all.map(([, value]) => value), ...levels.map(({ value }) => value)], spec.y);
   const picture = svg("svg", { viewBox: `0 0 ${wide} ${HIGH}`, "aria-hidden": true });
   for (const tick of y.ticks) {
-    picture.append(svg("line", { class: "grid", x1: box.left, x2: box.right, y1: y.place(tick), y2: y.place(tick) }));
-    picture.append(svg("text", { class: "ytick", x: box.left - 7, y: y.place(tick) + 4 }, written(tick, spec.y.percent)));
+    picture.append(svg("line", { class: "grid", x1: area.left, x2: area.right, y1: y.place(tick), y2: y.place(tick) }));
+    picture.append(svg("text", { class: "ytick", x: area.left - 7, y: y.place(tick) + 4 }, written(tick, spec.y.percent)));
   }
   let free = -Infinity;
   for (const tick of x.ticks) {
     if (x.place(tick) < free) continue;
     free = x.place(tick) + 44;
-    picture.append(svg("line", { class: "grid", x1: x.place(tick), x2: x.place(tick), y1: box.top, y2: box.bottom }));
-    picture.append(svg("text", { class: "xtick", x: x.place(tick), y: box.bottom + 16 }, written(tick)));
+    picture.append(svg("line", { class: "grid", x1: x.place(tick), x2: x.place(tick), y1: area.top, y2: area.bottom }));
+    picture.append(svg("text", { class: "xtick", x: x.place(tick), y: area.bottom + 16 }, written(tick)));
   }
-  picture.append(svg("text", { class: "xtick", x: (box.left + box.right) / 2, y: HIGH - 6 }, spec.x[axis]));
+  picture.append(svg("text", { class: "xtick", x: (area.left + area.right) / 2, y: HIGH - 6 }, spec.x[axis]));
   for (const { value, color } of levels) {
-    const at = { x1: box.left, x2: box.right, y1: y.place(value), y2: y.place(value) };
+    const at = { x1: area.left, x2: area.right, y1: y.place(value), y2: y.place(value) };
     picture.append(svg("line", { class: "level", stroke: color, "stroke-dasharray": DASHES.dot, ...at }));
   }
   for (const { points, color, dash } of lines) {
@@ -114,7 +116,7 @@ function plot(figure, spec, axis) {
     const [end_x, end_y] = places.at(-1).split(" ");
     picture.append(svg("circle", { class: "end", fill: color, cx: end_x, cy: end_y, r: 3 }));
   }
-  const rule = svg("line", { class: "rule", y1: box.top, y2: box.bottom, visibility: "hidden" });
+  const rule = svg("line", { class: "rule", y1: area.top, y2: area.bottom, visibility: "hidden" });
   picture.append(rule);
   drawn.append(picture);
 

@@ -20,8 +20,8 @@ def topics(W: Components, feature_names: Sequence[str], count: int = 10) -> list
     top = top_features(W, count)
     shares = W.gather(1, top) / W.abs().sum(1, keepdim=True).clamp(min=torch.finfo(W.dtype).tiny)
     return [
-        [(feature_names[j], share) for j, share in zip(features, found, strict=True) if share > 0]
-        for features, found in zip(top.tolist(), shares.tolist(), strict=True)
+        [(feature_names[int(j)], float(share)) for j, share in zip(features, found, strict=True) if share > 0]
+        for features, found in zip(top, shares, strict=True)
     ]
 
 

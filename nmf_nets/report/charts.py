@@ -1,6 +1,6 @@
 """The curves of a run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,11 +21,13 @@ class Chart:
     levels: list[dict[str, Any]] = field(default_factory=list)
     log: bool = True
     percent: bool = False
+    whole: bool = False
 
     @property
     def spec(self) -> dict[str, Any]:
         axes = {name: name for name in (self.lines[0]["x"] if self.lines else ())}
-        return {"x": axes, "y": {"log": self.log, "percent": self.percent}, "lines": self.lines, "levels": self.levels}
+        y = {"log": self.log, "percent": self.percent, "whole": self.whole}
+        return {"x": axes, "y": y, "lines": self.lines, "levels": self.levels}
 
 
 def charts(run: Run) -> Iterator[Chart]:
@@ -73,7 +75,7 @@ def charts(run: Run) -> Iterator[Chart]:
     if sparseness := [*line("mean of components", "sparseness", OWN)]:
         yield Chart("Sparseness of W", "Hoyer's, from 0 to 1", sparseness, log=False)
     if dead := [*line("components", "dead_components", OWN)]:
-        yield Chart("Dead components", "how many explain nothing", dead, log=False)
+        yield Chart("Dead components", "how many explain nothing", dead, log=False, whole=True)
     accuracy = [
         *line("training rows", "training/accuracy", OWN),
         *line("validation rows", "validation/accuracy", HELD_OUT, "dash"),
@@ -93,6 +95,6 @@ def gap(value: float | None, least: float) -> float | None:
     return None if value is None else max(value / least - 1, LEAST_GAP)
 
 
-def rounded(values: list[float | None]) -> list[float | None]:
+def rounded(values: Sequence[float | None]) -> list[float | None]:
     """To seven digits, which a page can hold."""
     return [None if value is None else float(f"{value:.7g}") for value in values]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from nmf_nets.pages.numbers import count, percent, signed_percent
+from nmf_nets.pages.numbers import count, percent
 from nmf_nets.report.run import Run
 
 STILL = 1e-4
@@ -20,14 +20,14 @@ def findings(run: Run) -> Iterator[tuple[str, str]]:
     best = min(about[name] for name in ("classical_value", "sklearn_value") if about.get(name) is not None)
     yield (
         "Training rows",
-        f"The net's own codes end at {about['divergence_value']:,.6g}, {signed_percent(about['gap'])} from the best "
+        f"The net's own codes end at {about['divergence_value']:,.6g}, {about['gap']:+.3%} from the best "
         f"classical value, {best:,.6g}, from the same start in as much time.",
     )
     held, exact = about.get("heldout_value"), about.get("heldout_exact_codes_value")
     if held is not None and exact:
         yield (
             "Held-out rows",
-            f"Own codes of rows that it never saw: {held:,.6g}, {signed_percent(held / exact - 1)} from exact codes on "
+            f"Own codes of rows that it never saw: {held:,.6g}, {held / exact - 1:+.3%} from exact codes on "
             "the same W.",
         )
     if about.get("accuracy") is not None:

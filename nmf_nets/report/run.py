@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -37,7 +37,7 @@ class Run:
     path: Path
     config: Mapping[str, Any]
     environment: Mapping[str, Any]
-    measured: list[Mapping[str, Any]]
+    measured: Sequence[Mapping[str, Any]]
     summary: Mapping[str, Any]
     verdict: Mapping[str, Any]
     topics: list[list[tuple[str, float]]]
@@ -51,7 +51,7 @@ class Run:
             raise Unreadable(f"{path} is not the directory of a run: it has no {CONFIG}.")
         run = RunDirectory(path)
         try:
-            config = OmegaConf.to_container(OmegaConf.load(path / CONFIG))
+            config: Any = OmegaConf.to_container(OmegaConf.load(path / CONFIG))
             lines = [line for line in run.measurements() if "training/divergence" in line]
             topics = _topics(path / TOPICS)
             shape = _shape(run.factors)
@@ -92,7 +92,8 @@ class Run:
                 return self.parameters.get(place, "")
             node = node[name]
         if isinstance(node, dict):
-            return str(node["_target_"]).split(".")[-2] if "." in str(node.get("_target_")) else ""
+            target = str(node.get("_target_", "")).split(".")
+            return target[-2] if target[0] == "nmf_nets" and len(target) > 2 else target[-1]
         return json.dumps(node) if isinstance(node, bool | list) or node is None else str(node)
 
     @cached_property
