@@ -89,7 +89,7 @@ def past_runs(tmp_path_factory):
         patch.chdir(directory)
         for command in (
             (*quick, "seed=3", "hydra.run.dir=outputs/single"),
-            (*quick, "-m", "divergence=kullback_leibler", "encoder=unrolled,mlp", "hydra.sweep.dir=multirun/sweep"),
+            ("-m", *quick, "divergence=kullback_leibler", "encoder=unrolled,mlp", "hydra.sweep.dir=multirun/sweep"),
         ):
             patch.setattr(sys, "argv", ["train.py", *command])
             train_main()

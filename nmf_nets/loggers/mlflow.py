@@ -1,8 +1,10 @@
 """MLflow, in one local database for all runs."""
 
+import csv
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +51,10 @@ class MLflow(MLFlowLogger, Tracker):
         self.experiment.log_image(self._id, matplotlib.image.imread(path), key=key, step=step)
 
     def show_table(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], step: int) -> None:
-        cells = {column: [str(row[place]) for row in rows] for place, column in enumerate(columns)}
-        self.experiment.log_table(self._id, cells, f"{key}/step_{step}.json")  # which would append to one that is there
+        """As CSV, which MLflow's page shows as a table."""
+        text = StringIO()
+        csv.writer(text).writerows([columns, *rows])
+        self.experiment.log_text(self._id, text.getvalue(), f"{key}/step_{step}.csv")
 
     def show_summary(self, summary: Mapping[str, Any]) -> None:
         """Numbers, as metrics; words stand among the parameters."""
