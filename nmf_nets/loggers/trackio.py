@@ -16,7 +16,7 @@ from nmf_nets.refusal import Refusal
 
 
 class Trackio(Logger, Tracker):
-    """A run of the project in `save_dir`; a run that is resumed goes on under its name.
+    """A run of the project in `save_dir`, where all runs have one database; what is resumed is a run of its own there.
 
     directory: of the run, which gives it its name; jobs of one sweep are one group. Nothing is sent anywhere. trackio
     ships no logger for Lightning. It has one directory for a process, and another is refused.
@@ -84,7 +84,6 @@ class Trackio(Logger, Tracker):
                     name=self._label,
                     group=self._sweep,
                     config=self._config,
-                    resume="allow",
                     embed=False,
                     auto_log_gpu=False,
                     auto_log_cpu=False,

@@ -2,6 +2,7 @@ import csv
 import logging
 from dataclasses import replace
 from functools import partial
+from io import StringIO
 
 import numpy as np
 import pytest
@@ -266,7 +267,7 @@ def test_components_are_drawn_as_their_data_are_looked_at(data, tmp_path, nature
     assert shown.pictures == [("components", path, step) for step in (0, 1)]
     assert (tmp_path / "topics.csv").exists() == bool(shown.tables) == (nature == "words")
     if nature == "words":
-        lines = list(csv.DictReader((tmp_path / "topics.csv").open()))
+        lines = list(csv.DictReader(StringIO((tmp_path / "topics.csv").read_text())))
         W = net.decoder.W.detach()
         strongest = f"pixel {int(W[0].argmax())}"
         assert (lines[0]["component"], lines[0]["feature"]) == ("0", strongest)
