@@ -34,6 +34,7 @@ def dashboard(config: DictConfig) -> None:
     _filled(roots)
     with Dashboard(roots, config.port) as server:
         console.print(f"dashboard: {server.url} until Ctrl-C; what is new is there when the page is loaded anew")
+        console.file.flush()
         if config.browser:
             webbrowser.open(server.url)
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nmf_nets.dashboard.collection import Collection
 from nmf_nets.loggers.base import label
-from nmf_nets.pages.numbers import duration
+from nmf_nets.pages.numbers import duration, value
 from nmf_nets.pages.page import rendered
 from nmf_nets.pages.palette import COLORS, DASHES
 from nmf_nets.pages.table import sortable
@@ -20,7 +20,7 @@ ALWAYS = ("data", "divergence", "encoder", "n_components")
 """Choices that every run is shown with."""
 
 FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "D": ("divergence_value", "{:,.6g}".format),
+    "D": ("divergence_value", value),
     "gap": ("gap", "{:+.3%}".format),
     "error": ("relative_error", "{:.4f}".format),
     "KKT": ("kkt_residual", "{:.1e}".format),

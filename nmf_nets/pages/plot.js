@@ -27,6 +27,10 @@ function written(value, percent = false) {
   return value.toLocaleString("en", { maximumSignificantDigits: 6 });
 }
 
+// Of an axis, where a million is 1M
+const tick = (value, percent) =>
+  !percent && value >= 1e5 ? value.toLocaleString("en", { notation: "compact" }) : written(value, percent);
+
 function nice(low, high, count) {
   const rough = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -93,16 +97,17 @@ function plot(figure, spec, axis) {
   const x = along(all.map(([value]) => value));
   const y = upwards([...all.map(([, value]) => value), ...levels.map(({ value }) => value)], spec.y);
   const picture = svg("svg", { viewBox: `0 0 ${wide} ${HIGH}`, "aria-hidden": true });
-  for (const tick of y.ticks) {
-    picture.append(svg("line", { class: "grid", x1: area.left, x2: area.right, y1: y.place(tick), y2: y.place(tick) }));
-    picture.append(svg("text", { class: "ytick", x: area.left - 7, y: y.place(tick) + 4 }, written(tick, spec.y.percent)));
+  for (const value of y.ticks) {
+    picture.append(svg("line", { class: "grid", x1: area.left, x2: area.right, y1: y.place(value), y2: y.place(value) }));
+    picture.append(svg("text", { class: "ytick", x: area.left - 7, y: y.place(value) + 4 }, tick(value, spec.y.percent)));
   }
   let free = -Infinity;
-  for (const tick of x.ticks) {
-    if (x.place(tick) < free) continue;
-    free = x.place(tick) + 44;
-    picture.append(svg("line", { class: "grid", x1: x.place(tick), x2: x.place(tick), y1: area.top, y2: area.bottom }));
-    picture.append(svg("text", { class: "xtick", x: x.place(tick), y: area.bottom + 16 }, written(tick)));
+  for (const value of x.ticks) {
+    const at = x.place(value);
+    if (at < free) continue;
+    free = at + 44;
+    picture.append(svg("line", { class: "grid", x1: at, x2: at, y1: area.top, y2: area.bottom }));
+    picture.append(svg("text", { class: "xtick", x: at, y: area.bottom + 16 }, tick(value)));
   }
   picture.append(svg("text", { class: "xtick", x: (area.left + area.right) / 2, y: HIGH - 6 }, spec.x[axis]));
   for (const { value, color } of levels) {

@@ -26,18 +26,18 @@ def topics(W: Components, feature_names: Sequence[str], count: int = 10) -> list
 
 
 def draw_topics(W: Components, feature_names: Sequence[str], count: int = 10) -> Figure:
-    """One panel a component: a bar for each of its strongest features, all on one scale of shares. At most 64."""
+    """One panel a component, on its own scale: a bar for each of its strongest features. At most 64 are drawn."""
     drawn = topics(W[:MOST], feature_names, count)
     columns = min(4, len(drawn))
     rows = math.ceil(len(drawn) / columns)
     lines = max(1, *(len(topic) for topic in drawn), 1)
     figure = Figure(figsize=(2.4 * columns, (0.16 * lines + 0.35) * rows + 0.4), layout="constrained")
-    largest = max((share for topic in drawn for _, share in topic), default=1.0)
     for k, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.set_axis_off()
         if k >= len(drawn):
             continue
         axes.set_title(str(k), fontsize=8, pad=2)
+        largest = drawn[k][0][1] if drawn[k] else 1.0
         axes.set(xlim=(0, 2.2 * largest), ylim=(lines - 0.5, -0.5))
         axes.barh(range(len(drawn[k])), [share for _, share in drawn[k]], height=0.7, color="C0")
         for place, (name, share) in enumerate(drawn[k]):

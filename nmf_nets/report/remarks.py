@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from nmf_nets.pages.numbers import count, percent
+from nmf_nets.pages.numbers import count, percent, value
 from nmf_nets.report.run import Run
 
 STILL = 1e-4
@@ -20,14 +20,14 @@ def findings(run: Run) -> Iterator[tuple[str, str]]:
     best = min(about[name] for name in ("classical_value", "sklearn_value") if about.get(name) is not None)
     yield (
         "Training rows",
-        f"The net's own codes end at {about['divergence_value']:,.6g}, {about['gap']:+.3%} from the best "
-        f"classical value, {best:,.6g}, from the same start in as much time.",
+        f"The net's own codes end at {value(about['divergence_value'])}, {about['gap']:+.3%} from the best "
+        f"classical value, {value(best)}, from the same start in as much time.",
     )
     held, exact = about.get("heldout_value"), about.get("heldout_exact_codes_value")
     if held is not None and exact:
         yield (
             "Held-out rows",
-            f"Own codes of rows that it never saw: {held:,.6g}, {held / exact - 1:+.3%} from exact codes on "
+            f"Own codes of rows that it never saw: {value(held)}, {held / exact - 1:+.3%} from exact codes on "
             "the same W.",
         )
     if about.get("accuracy") is not None:
@@ -43,13 +43,13 @@ def warnings(run: Run) -> Iterator[str]:
     if dead:
         of = run.config.get("n_components", "all")
         yield f"{count(int(dead), 'component')} of {of} explain nothing; try another init or seed, or fewer of them."
-    values = [value for value in run.values("training/divergence") if value is not None]
+    values = [D for D in run.values("training/divergence") if D is not None]
     steps = [line["step"] for line in run.measured]
-    before = [value for value, step in zip(values, steps, strict=False) if step <= 0.9 * steps[-1]]
+    before = [D for D, step in zip(values, steps, strict=False) if step <= 0.9 * steps[-1]]
     if before and values[-1] > 0 and before[-1] / values[-1] - 1 > STILL:
         fallen = percent(before[-1] / values[-1] - 1)
         yield f"Not converged: D still fell by {fallen} over the last tenth of the steps or more; train longer."
-    behind = [value for value in run.values("validation/code_gap") if value is not None]
+    behind = [gap for gap in run.values("validation/code_gap") if gap is not None]
     if behind and behind[-1] > POOR:
         yield (
             f"Own codes of validation rows stand {percent(behind[-1])} above exact ones; encoder=refined adds "

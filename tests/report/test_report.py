@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from browsing import CONTRAST, PAPER_IS_DARK, Elements
 
+from nmf_nets.pages.numbers import value
 from nmf_nets.report.charts import charts
 from nmf_nets.report.page import page
 from nmf_nets.report.remarks import warnings
@@ -114,7 +115,7 @@ def test_the_page_has_the_verdict_the_configuration_and_the_environment(run, htm
     shown = words(html)
     for line in run.verdict["lines"]:
         assert line["who"] in shown
-        assert f"{line['divergence_value']:,.6g}" in shown
+        assert value(line["divergence_value"]) in shown
     assert f"{run.summary['gap']:+.3%}".rstrip("%") in shown
     assert run.environment["packages"]["torch"] in shown
     assert "1,439 training rows × 64 features" in shown
