@@ -1,7 +1,7 @@
 """How a command starts and ends: its configuration, its refusals, its exit code."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,23 @@ CONFIGS = PACKAGED if PACKAGED.is_dir() else Path(__file__).parent.parent / "con
 REFUSED, INTERRUPTED, STOPPED = 2, 130, 143
 
 OmegaConf.register_new_resolver("either", lambda value, other: other if value is None else value, replace=True)
+
+
+def parameters(overrides: Sequence[str]) -> dict[str, str]:
+    """What an override sets, to what it says: +penalty@penalties_H.sparse=l1 sets penalties_H.sparse to l1.
+
+    What only says where a run goes, or who is told of it, is left out; what ~ takes away is none.
+    """
+    found = {}
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        place = key.rpartition("@")[2]
+        if place.partition(".")[0] not in ("logger", "directory", "resume", "allow", "metric"):
+            found[place] = "none" if override.startswith("~") else value
+    return found
+
+
+OmegaConf.register_new_resolver("parameters", parameters, replace=True)
 
 
 @contextmanager

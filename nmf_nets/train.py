@@ -20,12 +20,13 @@ from nmf_nets.callbacks.stopwatch import Stopwatch
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.decoders.linear import Linear
 from nmf_nets.factorization import Factorization
-from nmf_nets.loggers.base import log_picture, log_summary, log_table
+from nmf_nets.loggers.base import trackers
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.part import given, part_name
 from nmf_nets.plots.curves import draw_curves
 from nmf_nets.program import pinned_threads, run_program
 from nmf_nets.refusal import Refusal
+from nmf_nets.report.page import save_report
 from nmf_nets.run_directory import MetricsFile, RunDirectory
 from nmf_nets.saved_model import save_model
 from nmf_nets.targets import refuse_foreign_targets
@@ -169,10 +170,12 @@ def _show(verdict: Verdict, run: RunDirectory, loggers: Sequence[Logger], step: 
     best = {"classical solver": verdict.summary.classical_value, "scikit-learn": verdict.summary.sklearn_value}
     best = {who: value for who, value in best.items() if value is not None}
     draw_curves(run.measurements(), best).savefig(run.curves, dpi=130)
-    for logger in loggers:
-        log_picture(logger, "curves", run.curves, step)
-        log_table(logger, "verdict", verdict.columns, verdict.cells, step)
-        log_summary(logger, asdict(verdict.summary))
+    report = save_report(run.path, verdict)
+    Console().print(f"report: {report}", soft_wrap=True, markup=False)
+    for tracker in trackers(loggers):
+        tracker.show_picture("curves", run.curves, step)
+        tracker.show_table("verdict", verdict.columns, verdict.cells, step)
+        tracker.show_summary(asdict(verdict.summary))
 
 
 def _silence_advice() -> None:

@@ -1,6 +1,8 @@
+import shutil
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,56 @@ def train(command):
         return command(*(default for default in quick if default.partition("=")[0] not in chosen), *overrides)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def past_runs(tmp_path_factory):
+    """A directory with three quick runs: one of digits, and a sweep of two, in those trackers that are installed."""
+    directory = tmp_path_factory.mktemp("past")
+    there = [name for name in ("mlflow", "trackio") if find_spec(name)]
+    quick = (f"logger=[{','.join(there)}]", "trainer.max_epochs=3", "n_components=4")
+    quick += ("callbacks.component_pictures.growth=1e9",)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        for command in (
+            (*quick, "seed=3", "hydra.run.dir=outputs/single"),
+            ("-m", *quick, "divergence=kullback_leibler", "encoder=unrolled,mlp", "hydra.sweep.dir=multirun/sweep"),
+        ):
+            patch.setattr(sys, "argv", ["train.py", *command])
+            train_main()
+    return directory
+
+
+@pytest.fixture(scope="session")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    if (chromium := shutil.which("chromium")) is None:
+        pytest.skip("there is no chromium here")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with playwright.sync_playwright() as found:
+        browser = found.chromium.launch(executable_path=chromium, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tabs(browser):
+    """Opens pages, each in a new window; at the end they had asked for nothing, and nothing complained."""
+    contexts, requests, complaints = [], [], []
+
+    def open_page(url, width=1280, scheme="light"):
+        offline = url.startswith("file:")
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=offline)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("request", lambda request: None if request.is_navigation_request() else requests.append(request.url))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)
+        tab.goto(url)
+        return tab
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert requests == []
+    assert complaints == []

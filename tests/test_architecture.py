@@ -30,12 +30,13 @@ LAYERS = [
     ["optimizers", "running_sums", "solvers"],
     ["exact"],
     ["inits"],
-    ["modules", "plots", "loggers", "run_directory", "fit", "stream", "sequential", "underapproximation"],
+    ["modules", "plots", "loggers", "run_directory", "fit", "stream", "sequential", "underapproximation", "pages"],
     ["model", "estimators"],
     ["saved_model"],
     ["callbacks", "benchmark"],
     ["verdict", "program"],
-    ["train", "transform"],
+    ["report"],
+    ["train", "transform", "dashboard"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 

@@ -7,7 +7,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 import nmf_nets
-from nmf_nets.program import CONFIGS
+from nmf_nets.program import CONFIGS, parameters
 from nmf_nets.targets import refuse_foreign_targets
 from nmf_nets.targets import targets as targets_of
 
@@ -104,6 +104,20 @@ def test_experiments_compose_and_only_override(experiment):
 def test_several_loggers_at_once_and_none():
     assert set(composed("logger=[wandb,csv,tensorboard]").logger) == {"wandb", "csv", "tensorboard"}
     assert not composed("logger=none").logger
+
+
+def test_parameters_are_what_the_command_line_chose_by_where_it_stands():
+    overrides = ["encoder=mlp", "data.batch_size=256", "+penalty@penalties_H.sparse=l1", "encoder@encoder.inner=lista"]
+    overrides += ["~callbacks.reseed", "logger=[csv]", "+logger.csv.name=x", "n_components=3", "data.path=a=b"]
+    assert parameters(overrides) == {
+        "encoder": "mlp",
+        "data.batch_size": "256",
+        "penalties_H.sparse": "l1",
+        "encoder.inner": "lista",
+        "callbacks.reseed": "none",
+        "n_components": "3",
+        "data.path": "a=b",
+    }
 
 
 def test_a_typing_error_is_refused_by_name():

@@ -10,6 +10,7 @@ from nmf_nets.program import CONFIGS
 
 README = (Path(nmf_nets.__file__).parent.parent / "README.md").read_text()
 COMPARISONS = re.findall(r"^nmf-benchmark( [^#\n]*?)?\s*(?:#.*)?$", README, re.MULTILINE)
+DASHBOARDS = re.findall(r"^nmf-dashboard( [^#\n]*?)?\s*(?:#.*)?$", README, re.MULTILINE)
 COMMANDS = re.findall(r"^(?:.*&& )?python train\.py ([^#\n]+?)\s*(?:#.*)?$", README, re.MULTILINE)
 
 
@@ -45,3 +46,13 @@ def test_every_comparison_of_the_readme_composes(command):
 
 def test_there_are_comparisons():
     assert len(COMPARISONS) >= 4
+
+
+@pytest.mark.parametrize("command", DASHBOARDS)
+def test_every_dashboard_of_the_readme_composes(command):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        assert compose("dashboard", shlex.split(command)).path
+
+
+def test_there_are_dashboards():
+    assert len(DASHBOARDS) >= 3

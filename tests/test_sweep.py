@@ -50,7 +50,7 @@ def sweep(command, tmp_path):
 def test_every_job_has_its_run_directory_and_its_offline_wandb_run(sweep):
     runs = sorted(path for path in sweep.iterdir() if path.is_dir())
     assert len(runs) == 6
-    seen = set()
+    seen, groups = set(), set()
     for run in runs:
         summary = json.loads((run / "summary.json").read_text())
         seen.add((summary["encoder"], summary["divergence"]))
@@ -61,6 +61,7 @@ def test_every_job_has_its_run_directory_and_its_offline_wandb_run(sweep):
             kind = record.WhichOneof("record_type")
             if kind == "run":
                 run_ids.add(record.run.run_id)
+                groups.add(record.run.run_group)
                 config |= items(record.run.config.update)
             elif kind == "config":
                 config |= items(record.config.update)
@@ -72,6 +73,8 @@ def test_every_job_has_its_run_directory_and_its_offline_wandb_run(sweep):
                 exits += 1
         assert (len(run_ids), exits) == (1, 1)
         assert config["n_components"] == 16
+        chosen = config["parameters"]
+        assert (chosen["encoder"], chosen["divergence"]) == (summary["encoder"], summary["divergence"])
         assert config["encoder"]["_target_"].split(".")[2] == summary["encoder"]
         curve = [line["training/divergence"] for line in history if "training/divergence" in line]
         assert len(curve) == 4, "before training and after three epochs"
@@ -83,3 +86,4 @@ def test_every_job_has_its_run_directory_and_its_offline_wandb_run(sweep):
         media = {path.name.split("_")[0] for path in files[0].parent.rglob("media/**/*") if path.is_file()}
         assert {"components", "curves", "verdict"} <= media
     assert seen == {(encoder, divergence) for encoder in ENCODERS for divergence in DIVERGENCES}
+    assert groups == {"sweep"}, "where they can be told from other sweeps"

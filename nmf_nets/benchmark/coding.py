@@ -15,7 +15,6 @@ import torch
 from sklearn.decomposition import NMF
 from sklearn.exceptions import ConvergenceWarning
 
-from nmf_nets.benchmark.report.table import Table
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.data.matrix import MatrixFile
 from nmf_nets.divergences.base import Divergence
@@ -28,6 +27,7 @@ from nmf_nets.inits.random import random
 from nmf_nets.matrix import Matrix
 from nmf_nets.modules.frobenius import FrobeniusNMF
 from nmf_nets.modules.kullback_leibler import KullbackLeiblerNMF
+from nmf_nets.pages.table import Table
 from nmf_nets.solver import Solver
 from nmf_nets.updates.hals import HALS
 from nmf_nets.updates.scalar_newton import ScalarNewton

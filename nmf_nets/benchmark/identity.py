@@ -46,8 +46,8 @@ def of_a_method(method: Method, configuration: Any) -> dict[str, Any]:
 @cache
 def _source_of_this_package() -> str:
     """Of all that runs and measures; how it is shown does not count."""
-    report = PACKAGE / "benchmark" / "report"
-    return _digest([path for path in sorted(PACKAGE.rglob("*.py")) if report not in path.parents])
+    shown = {PACKAGE / room for room in ("benchmark/report", "pages", "plots", "report", "dashboard")}
+    return _digest([path for path in sorted(PACKAGE.rglob("*.py")) if shown.isdisjoint(path.parents)])
 
 
 def _digest(paths: list[Path]) -> str:

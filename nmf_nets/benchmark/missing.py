@@ -16,9 +16,9 @@ from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.model_selection import KFold
 
 from nmf_nets import NMF
-from nmf_nets.benchmark.report.table import Table
 from nmf_nets.contents import contents_of
 from nmf_nets.extras import Missing, extra
+from nmf_nets.pages.table import Table
 
 HELD_OUT = 0.1
 """Of the ratings that are known, on which the settings of a method are chosen before all of them are used."""

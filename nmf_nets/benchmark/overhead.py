@@ -14,7 +14,6 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from nmf_nets.benchmark.report.table import Table
 from nmf_nets.callbacks.epoch_progress import EpochProgress
 from nmf_nets.callbacks.stopwatch import Stopwatch
 from nmf_nets.constraints.projected import Projected
@@ -30,6 +29,7 @@ from nmf_nets.loader import ResidentLoader
 from nmf_nets.matrix import DenseMatrix
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.optimizers.online import Online
+from nmf_nets.pages.table import Table
 from nmf_nets.preprocessing.divided import Divided
 from nmf_nets.updates.hals import HALS
 

@@ -17,14 +17,12 @@ from safetensors.torch import load_file, save
 from nmf_nets.benchmark.best_known import BestKnown
 from nmf_nets.benchmark.recorder import Run
 from nmf_nets.factorization import Factorization
+from nmf_nets.pages.table import Frame
 from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import environment, write
 
 PROTOCOL = ("seeds", "seconds", "iterations", "tolerance", "tracks", "growth", "retries", "disturbance", "device")
 """Entries of the configuration that a report shows."""
-
-Frame = Any
-"""A pandas frame; by pandas's own annotations nearly everything could be a Series too."""
 
 
 @dataclass(frozen=True)

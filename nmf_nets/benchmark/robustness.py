@@ -10,11 +10,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from nmf_nets.as_matrix import as_matrix
-from nmf_nets.benchmark.report.table import Table
 from nmf_nets.exact.base import Select
 from nmf_nets.exact.nonnegative_projection import nonnegative_projection
 from nmf_nets.exact.successive_projection import successive_projection
 from nmf_nets.exact.xray import xray
+from nmf_nets.pages.table import Table
 
 SELECTIONS: dict[str, Select] = {"SPA": successive_projection, "SNPA": nonnegative_projection, "XRAY": xray}
 NOISE = tuple(float(noise) for noise in np.logspace(-4, 0, 13))

@@ -13,11 +13,11 @@ import scipy.sparse
 import torch
 
 from nmf_nets.as_matrix import as_matrix
-from nmf_nets.benchmark.report.numbers import number
-from nmf_nets.benchmark.report.table import Table
 from nmf_nets.divergences.beta import beta_divergence
 from nmf_nets.inits.random import random
 from nmf_nets.matrix import Matrix
+from nmf_nets.pages.numbers import number
+from nmf_nets.pages.table import Table
 from nmf_nets.solvers import named
 
 SIZES = (1, 2, 4, 8)

@@ -10,7 +10,6 @@ from itertools import islice, pairwise
 import pandas as pd
 import torch
 
-from nmf_nets.benchmark.report.table import Table
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.data.matrix import MatrixFile
 from nmf_nets.divergences.base import Divergence
@@ -26,6 +25,7 @@ from nmf_nets.inits.random_acol import random_acol
 from nmf_nets.inits.separable import separable
 from nmf_nets.inits.spherical_kmeans import spherical_kmeans
 from nmf_nets.matrix import Matrix
+from nmf_nets.pages.table import Table
 from nmf_nets.refusal import Refusal
 from nmf_nets.solvers import named
 

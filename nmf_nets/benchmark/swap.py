@@ -25,10 +25,10 @@ from sklearn.preprocessing import MinMaxScaler
 
 import nmf_nets
 from nmf_nets.as_matrix import as_matrix
-from nmf_nets.benchmark.report.table import Table
 from nmf_nets.data.matrix import read
 from nmf_nets.estimators.base import BaseNMF
 from nmf_nets.factorization import Factorization
+from nmf_nets.pages.table import Table
 
 Package = Any
 """sklearn.decomposition, or nmf_nets: what the import changes."""

@@ -1,32 +1,44 @@
-"""What Lightning'"'"'s loggers have no common word for: pictures and tables."""
+"""What Lightning's loggers have no common word for: pictures, tables, final figures, and which runs belong together."""
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.image
-from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import Logger
+
+SWEEP = "multirun.yaml"
+"""What Hydra leaves in the directory of a sweep, above those of its jobs."""
 
 
-def log_picture(logger: Logger, key: str, path: Path, step: int) -> None:
-    """Shows the PNG in trackers that show pictures."""
-    if isinstance(logger, WandbLogger):
-        logger.log_image(key, [str(path)], step=step)
-    elif isinstance(logger, TensorBoardLogger):
-        logger.experiment.add_image(key, matplotlib.image.imread(path), step, dataformats="HWC")
+class Tracker(ABC):
+    """A logger that can show more than curves. The others, CSVLogger for one, leave it to the run directory."""
+
+    @abstractmethod
+    def show_picture(self, key: str, path: Path, step: int) -> None:
+        """path: of a PNG."""
+
+    @abstractmethod
+    def show_table(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], step: int) -> None: ...
+
+    @abstractmethod
+    def show_summary(self, summary: Mapping[str, Any]) -> None:
+        """The final figures, in a form that runs can be compared by."""
 
 
-def log_table(logger: Logger, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], step: int) -> None:
-    """Shows the table in trackers that show tables or text."""
-    if isinstance(logger, WandbLogger):
-        logger.log_table(key, columns=list(columns), data=[list(row) for row in rows], step=step)
-    elif isinstance(logger, TensorBoardLogger):
-        lines = [columns, ["---"] * len(columns), *rows]
-        text = "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-        logger.experiment.add_text(key, text, step)
+def trackers(loggers: Iterable[Logger]) -> list[Tracker]:
+    return [logger for logger in loggers if isinstance(logger, Tracker)]
 
 
-def log_summary(logger: Logger, summary: dict[str, Any]) -> None:
-    """The final figures, beside the curves."""
-    if isinstance(logger, WandbLogger):
-        logger.experiment.summary.update(summary)
+def label(directory: str | Path) -> str:
+    """What a tracker calls the run of this directory: its path, from here if it lies below; never with a / in front, as
+    trackers put names behind paths of their own.
+    """
+    path = Path(directory).absolute()
+    return str(path.relative_to(Path.cwd() if path.is_relative_to(Path.cwd()) else path.anchor))
+
+
+def sweep_of(directory: str | Path) -> str | None:
+    """What a tracker calls the sweep that the run of this directory is a job of."""
+    parent = Path(directory).absolute().parent
+    return label(parent) if (parent / SWEEP).exists() else None

@@ -1,8 +1,6 @@
 import json
 import re
-import shutil
 from datetime import date
-from html.parser import HTMLParser
 from io import BytesIO
 from urllib.request import urlopen
 
@@ -10,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from browsing import CONTRAST, PAPER_IS_DARK, Elements
 from matplotlib.image import imread
 from plotly.offline import get_plotlyjs
 
@@ -20,10 +19,10 @@ from nmf_nets.benchmark.report.findings import Findings
 from nmf_nets.benchmark.report.page import page
 from nmf_nets.benchmark.report.pictures import PAPER, PICTURES
 from nmf_nets.benchmark.report.sentences import ending, speed, starts
-from nmf_nets.benchmark.report.table import Table
 from nmf_nets.benchmark.report.tables import tables
 from nmf_nets.benchmark.results import Cell, ResultFolder, Results
 from nmf_nets.factorization import Factorization
+from nmf_nets.pages.table import Table
 from nmf_nets.run_directory import write
 
 FACTS = {
@@ -135,29 +134,15 @@ def html(full):
     return made(full)
 
 
-class Elements(HTMLParser):
-    """All elements with their attributes, and all text, but that of plotly."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.found, self.text = [], []
-        self.feed(html.replace(PLOTLY, ""))
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-    def values(self, attribute):
-        return [attributes[attribute] for _, attributes in self.found if attribute in attributes]
+def elements_of(html):
+    return Elements(html.replace(PLOTLY, ""))
 
 
 # The file -------------------------------------------------------------------------------------------------------------
 
 
 def test_names_from_elsewhere_stay_text(full, html):
-    elements = Elements(html)
+    elements = elements_of(html)
     tags = [tag for tag, _ in elements.found]
     assert not {"b", "i", "u"} & set(tags)
     charts = 2 * len(full.pairs) + 3
@@ -182,7 +167,7 @@ def test_charts_are_json_with_the_names_as_they_are(html):
 def test_every_table_is_there_with_all_its_cells(full):
     extra = Table("further", "Further: one", pd.DataFrame({"method": ["mu"], "number": [float("nan")]}))
     found = [*tables(full), extra]
-    elements = Elements(page(full, found))
+    elements = elements_of(page(full, found))
     there = {text.strip() for text in elements.text}
     for table in found:
         assert table.name in elements.values("id"), table.name
@@ -193,7 +178,7 @@ def test_every_table_is_there_with_all_its_cells(full):
 
 def test_csv_of_a_table_holds_its_raw_values(full, html):
     table = tables(full)[0]
-    elements = Elements(html)
+    elements = elements_of(html)
     (link,) = (found["href"] for _, found in elements.found if found.get("download") == f"{table.name}.csv")
     with urlopen(link) as file:
         assert file.read().decode() == table.csv()
@@ -203,7 +188,7 @@ def test_nothing_is_fetched_and_plotly_is_there_once(html):
     assert html.count(PLOTLY) == 1
     own = html.replace(PLOTLY, "")
     assert not re.search(r"https?:|url\(|@import|\bfetch\(|import\(", own)
-    links = [link for name in ("src", "href", "srcset", "data") for link in Elements(own).values(name)]
+    links = [link for name in ("src", "href", "srcset", "data") for link in elements_of(own).values(name)]
     assert links
     assert all(link.startswith(("#", "data:")) for link in links)
     assert len(own.encode()) < 0.5e6
@@ -211,7 +196,7 @@ def test_nothing_is_fetched_and_plotly_is_there_once(html):
 
 
 def test_it_says_when_on_what_and_how_to_repeat_it(html):
-    text = " ".join(" ".join(Elements(html).text).split())
+    text = " ".join(" ".join(elements_of(html).text).split())
     assert (
         "2 tasks × 5 methods × 3 seeds × 2 kinds of start (shared, own) · Abacus <4>, 2 threads · 24 November 2026"
         in text
@@ -229,7 +214,7 @@ def test_best_known_values_say_where_they_are_from(comparison):
     for seed, end in enumerate((0.1, -0.01)):
         comparison.run("mu", seed, end)
         comparison.run("mu", seed, end, "searched")
-    text = Elements(comparison.page()).text
+    text = elements_of(comparison.page()).text
     assert "mu, shared start, seed 1, among these runs" in text
     assert "HALS, seed 7" in text
     assert {"99", "90"} <= set(text)
@@ -240,7 +225,7 @@ def test_few_and_many(comparison, methods, seeds):
     for seed in range(seeds):
         for number in range(methods):
             comparison.run(f"method {number}", seed, 0.01 * number)
-    elements = Elements(comparison.page())
+    elements = elements_of(comparison.page())
     assert len(set(elements.values("data-method"))) == methods
     assert elements.values("value") == [f"method {number}" for number in sorted(range(methods), key=str)]
 
@@ -248,14 +233,14 @@ def test_few_and_many(comparison, methods, seeds):
 def test_nothing_finished(comparison):
     comparison.run("cd", 0, 0, status=Status.UNSUPPORTED)
     comparison.run("lost", 0, 0, status=Status.DIVERGED)
-    elements = Elements(comparison.page())
+    elements = elements_of(comparison.page())
     assert "No method ended as it should; the table says who was left out and why." in elements.text
     assert "left_out_toy_shared" in elements.values("id")
     assert "chart" not in elements.values("class")
 
 
 def test_nothing_was_run(comparison):
-    elements = Elements(comparison.page())
+    elements = elements_of(comparison.page())
     assert elements.values("data-method") == []
     assert "versions" in elements.values("id")
 
@@ -263,7 +248,7 @@ def test_nothing_was_run(comparison):
 def test_a_bare_environment(tmp_path):
     comparison = Comparison(tmp_path, environment={})
     comparison.run("mu", 0, 0.1)
-    text = Elements(comparison.page()).text
+    text = elements_of(comparison.page()).text
     assert "nmf-benchmark" in text
     assert any("The commit is not known." in piece for piece in text)
 
@@ -364,7 +349,7 @@ def test_starts_that_differ_are_told(comparison):
 
 
 def pictures(html):
-    found = [attributes for tag, attributes in Elements(html).found if tag == "img"]
+    found = [attributes for tag, attributes in elements_of(html).found if tag == "img"]
     for attributes in found:
         with urlopen(attributes["src"]) as file:
             yield attributes["alt"].removeprefix("Components of "), imread(BytesIO(file.read()))
@@ -420,18 +405,6 @@ def test_words_follow_the_match(comparison):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if (chromium := shutil.which("chromium")) is None:
-        pytest.skip("there is no chromium here")
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with playwright.sync_playwright() as found:
-        browser = found.chromium.launch(executable_path=chromium, args=arguments)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def file(html, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(html, "utf-8")
@@ -439,27 +412,15 @@ def file(html, tmp_path_factory):
 
 
 @pytest.fixture
-def opened(browser, file):
-    """Opens the page from its file, with no network; at the end nothing was asked for and nothing complained."""
-    contexts, requests, complaints = [], [], []
+def opened(tabs, file):
+    """Opens the page from its file, in which plotly has then drawn."""
 
     def open_page(width=1280, scheme="light", path=file):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
-        contexts.append(context)
-        tab = context.new_page()
-        tab.on("request", lambda request: requests.append(request.url))
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)
-        tab.goto(path.as_uri())
+        tab = tabs(path.as_uri(), width, scheme)
         tab.wait_for_function("[...document.querySelectorAll('.chart')].every(chart => chart.querySelector('.xtick'))")
         return tab
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert len(requests) == len(contexts)
-    assert all(request.startswith("file:") for request in requests)
-    assert complaints == []
+    return open_page
 
 
 LINES = """method => [...document.querySelectorAll('.chart')].map(chart => {
@@ -535,30 +496,6 @@ def test_tables_sort_by_number_with_missing_values_last(opened, full, tmp_path):
     assert click("number") == ("dabec", "descending")
     assert click("text") == ("edabc", "ascending")
     assert click("method") == ("abcde", "ascending")
-
-
-CONTRAST = """(() => {
-    const light = color => {
-        const parts = color.match(/[\\d.]+/g).slice(0, 3).map(part => part / 255);
-        const [r, g, b] = parts.map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    const ground = element => {
-        const color = getComputedStyle(element).backgroundColor;
-        return color === 'rgba(0, 0, 0, 0)' ? ground(element.parentElement) : color;
-    };
-    const contrast = element => {
-        const { color, fill } = getComputedStyle(element);
-        const ink = element instanceof SVGElement ? fill : color;
-        const [less, more] = [ink, ground(element)].map(light).sort((a, b) => a - b);
-        return (more + 0.05) / (less + 0.05);
-    };
-    const text = 'p, a, th, td, li, button, h1, h2, h3, h2 span, p span, .methods span, figcaption, code, .xtick text';
-    return Math.min(...[...document.querySelectorAll(text)].filter(element => element.checkVisibility()).map(contrast));
-})()"""
-"""The least of any text with what is behind it, by WCAG's formula; 4.5 can be read."""
-
-PAPER_IS_DARK = "Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]) < 128"
 
 
 @pytest.mark.process

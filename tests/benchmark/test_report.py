@@ -15,11 +15,11 @@ from nmf_nets.benchmark.evaluator import Measurement
 from nmf_nets.benchmark.recorder import Evaluation, Run, Status
 from nmf_nets.benchmark.report.figures import figures, profiles
 from nmf_nets.benchmark.report.findings import Findings
-from nmf_nets.benchmark.report.palette import styles
-from nmf_nets.benchmark.report.table import Table
 from nmf_nets.benchmark.report.tables import overall, summaries, tables
 from nmf_nets.benchmark.results import Cell, ResultFolder, Results
 from nmf_nets.factorization import Factorization
+from nmf_nets.pages.palette import styles
+from nmf_nets.pages.table import Table
 
 FACTS = {
     "task": "toy",

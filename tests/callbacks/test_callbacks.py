@@ -1,6 +1,10 @@
+import csv
 import logging
+from dataclasses import replace
 from functools import partial
+from io import StringIO
 
+import numpy as np
 import pytest
 import scipy.sparse
 import torch
@@ -31,6 +35,7 @@ from nmf_nets.encoders.table import Table
 from nmf_nets.encoders.unrolled import Unrolled
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
+from nmf_nets.loggers.base import Tracker
 from nmf_nets.metrics.dead_components import dead_components
 from nmf_nets.modules.frobenius import FrobeniusNMF
 from nmf_nets.modules.kullback_leibler import KullbackLeiblerNMF
@@ -60,10 +65,10 @@ def data():
     return module
 
 
-def fit(data, callbacks, epochs=6, encoder=None, start=None, optimizer=None, module=FrobeniusNMF):
+def fit(data, callbacks, epochs=6, encoder=None, start=None, optimizer=None, module=FrobeniusNMF, logger=None):
     start = start or random(data.training, 4, torch.Generator().manual_seed(0))
     net = module(start, encoder=encoder(start) if encoder else None, optimizer=optimizer)
-    logger = Memory()
+    logger = logger or Memory()
     trainer = Trainer(
         max_epochs=epochs,
         logger=logger,
@@ -227,9 +232,50 @@ def test_a_row_starts_one_component_only_also_over_a_resume(data):
     assert len({*rows.values(), *others.values()}) == 4
 
 
-def test_components_are_drawn(data, tmp_path):
-    fit(data, [ComponentPictures(str(tmp_path / "components.png"))], epochs=1)
-    assert (tmp_path / "components.png").stat().st_size > 2000
+class Shown(Memory, Tracker):
+    """Keeps the pictures and tables that it was shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.pictures, self.tables = [], []
+
+    def show_picture(self, key, path, step):
+        self.pictures.append((key, path, step))
+
+    def show_table(self, key, columns, rows, step):
+        self.tables.append((key, columns, rows))
+
+    def show_summary(self, summary):
+        raise AssertionError("is for the end of a run")
+
+
+NATURES = {
+    "image": {},
+    "words": {"image_shape": None, "feature_names": tuple(f"pixel {j}" for j in range(64))},
+    "spectrum": {"image_shape": None, "frequencies": np.linspace(0, 4000, 64), "feature_names": None},
+    "profile": {"image_shape": None, "feature_names": None},
+}
+
+
+@pytest.mark.parametrize("nature", NATURES)
+def test_components_are_drawn_as_their_data_are_looked_at(data, tmp_path, nature):
+    data._dataset = replace(data.dataset, **NATURES[nature])
+    assert data.dataset.shown_as == nature
+    path, shown = tmp_path / "components.png", Shown()
+    net, *_ = fit(data, [ComponentPictures(str(path))], epochs=1, logger=shown)
+    assert path.stat().st_size > 2000
+    assert shown.pictures == [("components", path, step) for step in (0, 1)]
+    assert (tmp_path / "topics.csv").exists() == bool(shown.tables) == (nature == "words")
+    if nature == "words":
+        lines = list(csv.DictReader(StringIO((tmp_path / "topics.csv").read_text())))
+        W = net.decoder.W.detach()
+        strongest = f"pixel {int(W[0].argmax())}"
+        assert (lines[0]["component"], lines[0]["feature"]) == ("0", strongest)
+        assert float(lines[0]["share"]) == pytest.approx(float(W[0].max() / W[0].sum()), rel=1e-3)
+        key, columns, rows = shown.tables[-1]
+        assert (key, len(rows), rows[0][0]) == ("topics", 4, 0)
+        assert all(len(row) == len(columns) for row in rows)
+        assert rows[0][1].startswith(f"{strongest} (")
 
 
 def test_checkpoints_appear_whole_and_at_the_end(data, tmp_path):

@@ -13,6 +13,7 @@ from nmf_nets.plots.hierarchy import draw_hierarchy
 from nmf_nets.plots.motifs import draw_motifs, draw_sequence
 from nmf_nets.plots.penalties import Moved, code_rows, component_tiles, draw_penalties, enclosure
 from nmf_nets.plots.stream import draw_stream
+from nmf_nets.plots.topics import draw_topics, topics
 from nmf_nets.refusal import Refusal
 
 
@@ -62,6 +63,29 @@ def test_no_more_than_can_be_seen_and_it_is_said():
 
 def test_dead_components_are_drawn_as_nothing():
     assert pixels(draw_components(torch.zeros(2, 4), (2, 2))).shape
+
+
+def test_topics_are_the_strongest_features_with_their_shares():
+    W = torch.tensor([[1.0, 0.0, 3.0], [0.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
+    assert topics(W, ("a", "b", "c"), 2) == [[("c", 0.75), ("a", 0.25)], [], [("b", 1.0)]]
+    assert topics(W, ("a", "b", "c"), 1) == [[("c", 0.75)], [], [("b", 1.0)]]
+
+
+@pytest.mark.parametrize("shape", [(3, 20), (1, 1), (MOST + 1, 4)])
+def test_topics_are_drawn_with_their_names(shape):
+    W = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    names = [f"$_{j} " + "long" * j for j in range(shape[1])]
+    figure = draw_topics(W, names, 5)
+    drawn = [axes for axes in figure.axes if axes.get_title()]
+    assert len(drawn) == min(shape[0], MOST)
+    assert drawn[0].texts[0].get_text()[:3] == topics(W, names, 1)[0][0][0][:3]
+    assert len(drawn[0].patches) == min(5, shape[1])
+    assert pixels(figure).std() > 1
+    assert (f"first {MOST} of {shape[0]}" in figure.get_suptitle()) == (shape[0] > MOST)
+
+
+def test_topics_of_zeros_can_be_drawn():
+    assert pixels(draw_topics(torch.zeros(2, 4), "abcd")).shape
 
 
 MEASURED = [

@@ -10,11 +10,10 @@ import torch
 
 from nmf_nets.benchmark.recorder import ENDED_WELL, MARKS
 from nmf_nets.benchmark.report.findings import Findings
-from nmf_nets.benchmark.report.numbers import number, signed_percent
-from nmf_nets.benchmark.report.table import Table
-from nmf_nets.benchmark.results import Frame
 from nmf_nets.benchmark.statistics import censored_median, time_to_target
 from nmf_nets.metrics.stability import stability
+from nmf_nets.pages.numbers import number, signed_percent
+from nmf_nets.pages.table import Frame, Table
 
 REFERENCES = ("scikit_learn_cd", "scikit_learn_mu")
 """Whose progress is what others are timed to."""

@@ -11,9 +11,9 @@ from markupsafe import Markup, escape
 
 from nmf_nets.benchmark.report.figures import by_divergence, profiles
 from nmf_nets.benchmark.report.findings import TARGETS, Findings
-from nmf_nets.benchmark.report.numbers import LEAST_GAP, NO_BREAK, duration, percent
-from nmf_nets.benchmark.report.palette import Style
-from nmf_nets.benchmark.results import Frame
+from nmf_nets.pages.numbers import LEAST_GAP, NO_BREAK, duration, percent
+from nmf_nets.pages.palette import Style
+from nmf_nets.pages.table import Frame
 
 
 @dataclass(frozen=True)

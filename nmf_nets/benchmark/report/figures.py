@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from nmf_nets.benchmark.report.findings import TARGETS, Findings
-from nmf_nets.benchmark.report.numbers import LEAST_GAP, percent
-from nmf_nets.benchmark.report.palette import Style, styles
 from nmf_nets.benchmark.statistics import performance_profile
+from nmf_nets.pages.numbers import LEAST_GAP, percent
+from nmf_nets.pages.palette import Style, styles
 
 
 def figures(findings: Findings) -> Iterator[tuple[str, Figure]]:

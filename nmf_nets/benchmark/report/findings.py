@@ -9,9 +9,10 @@ import pandas as pd
 
 from nmf_nets.benchmark.comparison import TRACKS
 from nmf_nets.benchmark.recorder import ENDED_WELL
-from nmf_nets.benchmark.results import Frame, Results
+from nmf_nets.benchmark.results import Results
 from nmf_nets.benchmark.statistics import interquartile_mean, time_to_target
 from nmf_nets.metrics.relative_gap import relative_gap
+from nmf_nets.pages.table import Frame
 
 TARGETS = (0.1, 0.01, 0.001)
 """Gaps to the best known value."""

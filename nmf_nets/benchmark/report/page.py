@@ -6,32 +6,28 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from nmf_nets.benchmark.report.charts import Chart, gap_charts, profile_charts
 from nmf_nets.benchmark.report.findings import Findings
-from nmf_nets.benchmark.report.numbers import count
-from nmf_nets.benchmark.report.palette import Style, styles
 from nmf_nets.benchmark.report.pictures import PIXELS, Shown, components
 from nmf_nets.benchmark.report.sentences import ending, speed, starts
-from nmf_nets.benchmark.report.table import Table
+from nmf_nets.pages.numbers import count
+from nmf_nets.pages.page import rendered
+from nmf_nets.pages.palette import Style, styles
+from nmf_nets.pages.table import Table
 
 HERE = Path(__file__).parent
 
 
 def page(findings: Findings, tables: Sequence[Table], day: date | None = None) -> str:
     """HTML; day: of the comparison, by default what its environment says. Names and words are foreign and escaped."""
-    jinja = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    jinja.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
     results, drawn = findings.results, styles(findings.results.cells["method"])
-    return jinja.get_template("page.html").render(
+    return rendered(
+        HERE / "page.html",
         day=day or date.fromisoformat(results.environment.get("day", date.today().isoformat())),
         protocol=protocol(results.environment.get("protocol", {})),
         environment=results.environment,
@@ -44,11 +40,6 @@ def page(findings: Findings, tables: Sequence[Table], day: date | None = None) -
         timings=[table for table in tables if _is_fairness(table)],
         others=[table for table in tables if not _is_fairness(table) and table.about is None],
         command=shlex.join(["nmf-benchmark", *(results.environment.get("command") or [""])[1:]]),
-        count=count,
-        rows=_rows,
-        csv=lambda table: f"data:text/csv;charset=utf-8,{quote(table.csv())}",
-        style=Markup((HERE / "page.css").read_text("utf-8")),
-        script=Markup((HERE / "page.js").read_text("utf-8")),
         plotly=Markup(get_plotlyjs()),
     )
 
@@ -87,21 +78,6 @@ def sections(findings: Findings, tables: Sequence[Table], drawn: dict[str, Style
 
 def _is_fairness(table: Table) -> bool:
     return table.name.startswith("fairness_")
-
-
-def _rows(table: Table) -> Iterator[tuple[str | None, list[tuple[str, str, bool]]]]:
-    """The method of each row, if it has one, and of its cells the text, the value to sort by, whether they are text."""
-    is_text = [table.is_text(column) for column in table.frame.columns]
-    for texts, values in zip(table.cells, table.frame.itertuples(index=False, name=None), strict=True):
-        method = values[0] if table.frame.columns[0] == "method" else None
-        yield method, list(zip(texts, map(_sortable, values), is_text, strict=True))
-
-
-def _sortable(value: Any) -> str:
-    """As JavaScript reads it; empty if missing."""
-    if isinstance(value, str):
-        return value
-    return "" if pd.isna(value) else str(value).replace("inf", "Infinity")
 
 
 def protocol(said: Mapping[str, Any]) -> str:

@@ -11,10 +11,10 @@ from rich.console import Console
 from nmf_nets.benchmark.report.figures import figures
 from nmf_nets.benchmark.report.findings import Findings
 from nmf_nets.benchmark.report.page import page
-from nmf_nets.benchmark.report.table import Table
 from nmf_nets.benchmark.report.tables import summaries, tables
 from nmf_nets.benchmark.results import Results
-from nmf_nets.loggers.base import log_picture, log_table
+from nmf_nets.loggers.base import trackers
+from nmf_nets.pages.table import Table
 from nmf_nets.run_directory import write
 
 WIDEST = 150
@@ -64,10 +64,12 @@ class Report:
         for logger in loggers:
             for milliseconds, found in gaps:
                 logger.log_metrics(found, milliseconds)
+        for tracker in trackers(loggers):
             for table in self.tables:
-                log_table(logger, table.name, list(table.frame.columns), table.cells, last)
+                tracker.show_table(table.name, list(table.frame.columns), table.cells, last)
             for picture in sorted((path / "figures").glob("*.png")):
-                log_picture(logger, picture.stem, picture, last)
+                tracker.show_picture(picture.stem, picture, last)
+        for logger in loggers:
             logger.finalize("success")
 
     def _gaps(self) -> dict[int, dict[str, float]]:

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from nmf_nets.benchmark.report.figures import PROFILED
 from nmf_nets.benchmark.report.findings import TARGETS, Findings
-from nmf_nets.benchmark.report.numbers import NO_BREAK, duration, percent
-from nmf_nets.benchmark.report.table import Table
 from nmf_nets.benchmark.statistics import Interval, censored_median
+from nmf_nets.pages.numbers import NO_BREAK, duration, percent
+from nmf_nets.pages.table import Table
 
 FEW = 5
 """Bootstrap intervals of fewer seeds hold the true value too seldom to settle anything."""

@@ -10,8 +10,6 @@ import pandas as pd
 
 from nmf_nets.benchmark.report.aspects import beyond, fairness, held_out, left_out, races
 from nmf_nets.benchmark.report.findings import TARGETS, Findings
-from nmf_nets.benchmark.report.numbers import number, percent, signed_percent
-from nmf_nets.benchmark.report.table import Table
 from nmf_nets.benchmark.statistics import (
     TimeToTarget,
     bootstrap_interval,
@@ -22,6 +20,8 @@ from nmf_nets.benchmark.statistics import (
     paired_difference,
     probability_of_improvement,
 )
+from nmf_nets.pages.numbers import number, percent, signed_percent
+from nmf_nets.pages.table import Table
 
 MIB = 2**20
 

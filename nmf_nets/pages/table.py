@@ -1,16 +1,18 @@
 """One table in every form that it is asked for in."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 from rich import box
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from nmf_nets.benchmark.results import Frame
+Frame = Any
+"""A pandas frame; by pandas's own annotations nearly everything could be a Series too."""
 
 Form = str | Callable[[float], str]
 """A format, or what writes a value."""
@@ -40,6 +42,14 @@ class Table:
             for row in self.frame.to_dict("records")
         ]
 
+    @property
+    def rows(self) -> Iterator[tuple[str | None, list[tuple[str, str, bool]]]]:
+        """Of each row the method, if it has one, and of each cell the text, what it sorts by, whether it is text."""
+        is_text = [self.is_text(column) for column in self.frame.columns]
+        for texts, values in zip(self.cells, self.frame.itertuples(index=False, name=None), strict=True):
+            method = values[0] if self.frame.columns[0] == "method" else None
+            yield method, list(zip(texts, map(sortable, values), is_text, strict=True))
+
     def is_text(self, column: str) -> bool:
         return not (pd.api.types.is_numeric_dtype(self.frame[column]) or column in self.formats)
 
@@ -62,6 +72,11 @@ class Table:
     def csv(self) -> str:
         return self.frame.to_csv(index=False)
 
+    @property
+    def href(self) -> str:
+        """The CSV, as a link that asks for nothing."""
+        return f"data:text/csv;charset=utf-8,{quote(self.csv())}"
+
     def markdown(self) -> str:
         rule = [":--" if self.is_text(column) else "--:" for column in self.frame.columns]
         lines = [list(self.frame.columns), rule, *self.cells]
@@ -76,6 +91,13 @@ class Table:
         return style.to_latex(
             hrules=True, column_format=columns, caption=_tex(f"{self.title}. {self.caption}"), label=f"tab:{self.name}"
         )
+
+
+def sortable(value: Any) -> str:
+    """As JavaScript reads it; empty if missing."""
+    if isinstance(value, str):
+        return value
+    return "" if pd.isna(value) else str(value).replace("inf", "Infinity")
 
 
 def _written(value: Any, form: Form) -> str:

@@ -11,6 +11,11 @@ def number(x: float) -> str:
     return f"{float(f'{x:.3g}'):,.10g}"
 
 
+def value(x: float) -> str:
+    """Six digits of a divergence, without an exponent unless it is tiny."""
+    return f"{float(f'{x:.6g}'):,.10g}"
+
+
 def percent(gap: float, position: int | None = None) -> str:
     """position: what matplotlib passes beside a tick, not used."""
     return f"{number(100 * gap)}{NO_BREAK}%" if gap > LEAST_GAP else f"<{number(100 * LEAST_GAP)}{NO_BREAK}%"

@@ -1,0 +1,1 @@
+"""Past runs, side by side."""

@@ -1,0 +1,1 @@
+"""A run for people: one page, made of what its directory holds."""
