@@ -1,6 +1,6 @@
 """What of an X was observed."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -10,7 +10,7 @@ from nmf_nets.as_matrix import as_matrix
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
 
-Missing = float | Literal["nan", "unstored"] | None
+Missing = float | str | None
 """What stands for an entry that was not observed: nothing does, NaN, or that a sparse matrix does not store it."""
 
 

@@ -213,7 +213,8 @@ def describe(directory: str | Path, allow: Sequence[str] = ()) -> Description:
         refuse_foreign_targets(parts, allow, PARTS)
     except Refusal as refusal:
         raise Refusal(f"{path}: {refusal}") from None
-    return Description(**{field.name: found.get(field.name) for field in fields(Description)})
+    entries: dict[str, Any] = {field.name: found.get(field.name) for field in fields(Description)}
+    return Description(**entries)
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:

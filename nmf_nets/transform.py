@@ -126,7 +126,10 @@ def _write_npy(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:
 
 def _write_npz(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:
     with path.open("wb") as file:
-        np.savez_compressed(file, H=H, **({} if names is None else {"sample_names": np.asarray(names)}))
+        if names is None:
+            np.savez_compressed(file, H=H)
+        else:
+            np.savez_compressed(file, H=H, sample_names=np.asarray(names))
 
 
 def _write_csv(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:
@@ -140,7 +143,7 @@ def _write_parquet(path: Path, H: np.ndarray, names: Sequence[str] | None) -> No
 def _frame(H: np.ndarray, names: Sequence[str] | None) -> pd.DataFrame:
     frame = pd.DataFrame(H, columns=pd.Index([f"component_{k}" for k in range(H.shape[1])]))
     if names is not None:
-        frame.insert(0, "sample", list(names))
+        frame.insert(0, "sample", pd.Series(names))
     return frame
 
 

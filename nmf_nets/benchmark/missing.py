@@ -42,7 +42,7 @@ Method = Callable[[Ratings, Ratings], np.ndarray]
 
 def read_ratings(path: Path) -> Ratings:
     """Lines of user, item and rating, with a header or without, as in ml-100k."""
-    table = pd.read_csv(path, sep="\t", header=None, usecols=[0, 1, 2])
+    table = pd.read_csv(path, sep="\t", header=None).iloc[:, :3]
     if not str(table.iat[0, 2]).replace(".", "").isdigit():
         table = table.iloc[1:]
     users, items = (pd.factorize(table[column])[0] for column in (0, 1))

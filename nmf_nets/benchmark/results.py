@@ -153,10 +153,12 @@ class Results:
         ]
         cells = [content["cell"] for content in contents]
         return cls(
-            pd.DataFrame(cells).sort_values(list(who), ignore_index=True) if cells else pd.DataFrame(columns=list(who)),
+            pd.DataFrame(cells).sort_values(list(who), ignore_index=True)
+            if cells
+            else pd.DataFrame(columns=pd.Index(who)),
             pd.DataFrame(records).sort_values([*who, "iteration"], ignore_index=True, kind="stable")
             if records
-            else pd.DataFrame(columns=[*who, "iteration", "seconds", "value"]),
+            else pd.DataFrame(columns=pd.Index([*who, "iteration", "seconds", "value"])),
             pd.DataFrame(json.loads(folder.tasks.read_text())),
             json.loads(folder.environment.read_text()) if folder.environment.is_file() else {},
             {cell["key"]: folder for cell in cells},

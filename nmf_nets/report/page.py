@@ -77,7 +77,7 @@ def _parts(run: Run) -> Table:
         for place, part in nodes.items():
             if isinstance(part, dict):
                 rows.append({"part": place, "choice": run.choice(place), "with": _arguments(run, place, part)})
-    return Table("parts", "Parts", pd.DataFrame(rows, columns=["part", "choice", "with"]))
+    return Table("parts", "Parts", pd.DataFrame(rows, columns=pd.Index(["part", "choice", "with"])))
 
 
 def _arguments(run: Run, place: str, node: Mapping[str, Any]) -> str:
@@ -88,4 +88,4 @@ def _arguments(run: Run, place: str, node: Mapping[str, Any]) -> str:
 def _versions(environment: Mapping[str, Any]) -> Table:
     versions = {"python": environment.get("python"), **(environment.get("packages") or {})}
     there = [(package, version) for package, version in versions.items() if version is not None]
-    return Table("versions", "Versions", pd.DataFrame(there, columns=["package", "version"]))
+    return Table("versions", "Versions", pd.DataFrame(there, columns=pd.Index(["package", "version"])))

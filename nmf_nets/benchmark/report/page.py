@@ -106,7 +106,7 @@ def fairness_tables(findings: Findings) -> Iterator[Table]:
     environment = findings.results.environment
     versions = {"python": environment.get("python"), **(environment.get("packages") or {})}
     there = [(package, version) for package, version in versions.items() if version is not None]
-    yield Table("versions", "Versions", pd.DataFrame(there, columns=["package", "version"]))
+    yield Table("versions", "Versions", pd.DataFrame(there, columns=pd.Index(["package", "version"])))
 
 
 def _origin(findings: Findings, task: str) -> str:
