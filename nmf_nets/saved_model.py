@@ -206,7 +206,7 @@ def describe(directory: str | Path, allow: Sequence[str] = ()) -> Description:
         is_one, words = KINDS[kind]
         value = found.get(field.name)
         if not (is_one(value) or (none and value is None)):
-            raise Refusal(f"{path} has {str(value)[:40]!r} as its {field.name}, which must be {words}.")
+            raise Refusal(f"{path} has {repr(value)[:40]} as its {field.name}, which must be {words}.")
     parts = {name: found.get(name) for name in INSTANTIATED}
     try:
         refuse_references(parts)

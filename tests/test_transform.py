@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from nmf_nets import train as training
 from nmf_nets.data.matrix import MatrixFile
 from nmf_nets.program import pinned_threads
 from nmf_nets.saved_model import save_model
-from nmf_nets.transform import _write_h5ad
+from nmf_nets.transform import Asked, _write_h5ad
 from nmf_nets.transform import main as transform_main
 
 ELSEWHERE = """
@@ -205,8 +205,10 @@ def test_an_output_is_written_over_only_if_that_is_said(coded, tmp_path):
 
 
 REFUSED = {
-    "no run": (["run=null"], "run is not given; nmf-transform needs run=…, the directory"),
-    "no data": (["data=null"], "data is not given; nmf-transform needs data=…, the rows"),
+    "a key that is none": (["batchsize=3"], "'batchsize=3' is not one of run=…, data=…, output=…"),
+    "a word": (["new.npy"], "'new.npy' is not one of"),
+    "rows at a time in words": (["batch_size=many"], "batch_size is 'many', but must be an integer of at least 1"),
+    "neither yes nor no": (["overwrite=yes"], "overwrite is 'yes', but must be true or false"),
     "a run that is none": (["run=nowhere"], "nowhere holds no model.json"),
     "data that are not there": (["data=nowhere.npy"], "'nowhere.npy', but there is no such file"),
     "other features": (["data=other.npy"], "other.npy: X has 5 features, but the net was trained on 64"),
@@ -232,6 +234,21 @@ def test_what_cannot_be_coded_is_refused_in_one_sentence(coded, tmp_path, case):
     assert "Traceback" not in ran.err
     assert said in ran.sentence
     assert not (tmp_path / "codes.npy").exists()
+
+
+@pytest.mark.parametrize("given", ["run=run", "data=new.npy"])
+def test_a_run_and_data_are_needed(command, given):
+    ran = command(given, main=transform_main)
+    assert ran.code == 2
+    assert "is not given; nmf-transform needs run=DIRECTORY and data=ROWS" in ran.sentence
+
+
+def test_paths_may_hold_anything_and_help_names_every_key(coded, command, tmp_path):
+    (tmp_path / "new.npy").rename(tmp_path / "rows (1), a=b.npy")
+    assert coded("data=rows (1), a=b.npy", "output=H {x}.npy").code == 0
+    assert (tmp_path / "H {x}.npy").exists()
+    told = command("--help", main=transform_main).out
+    assert all(f"\n{field.name} " in told for field in fields(Asked))
 
 
 def test_features_with_other_names_are_refused(saved, command, tmp_path):
