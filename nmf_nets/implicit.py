@@ -94,6 +94,7 @@ def _curvature(X: Matrix, H: Codes, W: Components, beta: float, least: Scalar) -
         return (W @ W.T).expand(len(H), -1, -1)
     c = torch.ones_like(X.values) if X.weights is None else X.weights
     if beta == 1:
-        c = c * X.values / X.sample(H, W).clamp(min=least).square()
+        X_hat = X.sample(H, W).clamp(min=least)
+        c = c * X.values / X_hat / X_hat  # its square may be 0
     C = X.with_values(c)
     return torch.stack([C @ (w * W).T for w in W], 1)
