@@ -25,7 +25,7 @@ class Audio(FileDataModule):
 
     def __init__(
         self,
-        path: str | None = None,
+        path: str | Path | None = None,
         sample_rate: int | None = None,
         n_fft: int = 1024,
         hop: int = 256,

@@ -35,7 +35,7 @@ class Images(FileDataModule):
 
     def __init__(
         self,
-        path: str | None = None,
+        path: str | Path | None = None,
         size: Sequence[int] | None = None,
         colour: bool = False,
         background: float | None = None,

@@ -46,7 +46,7 @@ class Text(FileDataModule):
 
     def __init__(
         self,
-        path: str | None = None,
+        path: str | Path | None = None,
         column: str | None = None,
         labels: str | None = None,
         encoding: str = "utf-8",
