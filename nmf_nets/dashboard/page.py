@@ -75,8 +75,9 @@ def _row(name: str, run: Run, columns: Sequence[str], href: str) -> Row:
     began = "" if run.began is None else run.began.isoformat(" ", "minutes")
     figures = []
     for key, written in FIGURES.values():
-        value = run.summary.get(key)
-        figures.append(("—" if value is None else written(value), sortable(value)))
+        found = run.summary.get(key)
+        is_number = isinstance(found, int | float)
+        figures.append((written(found), sortable(found)) if is_number else ("—", ""))
     choices = {column: run.choice(column) for column in columns}
     sweep = "" if run.sweep is None else label(run.sweep)
     return Row(name, href, began, "" if run.ended else "unfinished", {"sweep": sweep, **choices}, figures)
@@ -89,7 +90,7 @@ def _curves(run: Run) -> dict[str, Any]:
     behind = "validation/code_gap" if run.has("validation/code_gap") else "training/code_gap"
     return {
         "x": {"steps": [line["step"] for line in run.measured], "seconds": rounded(run.values("seconds"))},
-        "end": run.summary.get("gap"),
+        "end": run.summary.get("gap") if run.ended else None,
         "gap": rounded(gaps),
         "loss": rounded(loss),
         "code_gap": rounded([gap(None if value is None else 1 + value, 1) for value in run.values(behind)]),
