@@ -34,7 +34,8 @@ class Unreadable(Refusal):
 class Run:
     """What the directory of a run holds; of one that has not ended, or broke off, what there is so far.
 
-    measured: the lines of metrics.jsonl with a divergence. summary, verdict: empty before the end.
+    measured: the lines of metrics.jsonl with a divergence. reseeded: how many components started again.
+    summary, verdict: empty before the end.
     shape: training rows, features and components that H and W have, None before the end.
     """
 
@@ -42,6 +43,7 @@ class Run:
     config: Mapping[str, Any]
     environment: Mapping[str, Any]
     measured: Sequence[Mapping[str, Any]]
+    reseeded: int
     summary: Mapping[str, Any]
     verdict: Mapping[str, Any]
     topics: list[list[tuple[str, float]]]
@@ -56,8 +58,9 @@ class Run:
         run = RunDirectory(path)
         try:
             config: Any = OmegaConf.to_container(OmegaConf.load(path / CONFIG))
-            lines = [line for line in run.measurements() if "training/divergence" in line]
-            measured = [{key: float(value) for key, value in line.items()} | {"step": line["step"]} for line in lines]
+            lines = [{key: float(value) for key, value in line.items()} for line in run.measurements()]
+            measured = [line | {"step": int(line["step"])} for line in lines if "training/divergence" in line]
+            reseeded = int(sum(line.get("reseeded", 0.0) for line in lines))
             topics = _topics(path / TOPICS)
             shape = _shape(run.factors)
         except (OSError, ValueError, TypeError, KeyError, YAMLError, OmegaConfBaseException, SafetensorError) as error:
@@ -65,7 +68,7 @@ class Run:
         if not isinstance(config, dict) or not isinstance(config.get("encoder"), dict):
             raise Unreadable(f"{path / CONFIG} is not the configuration of a run: it has no encoder.")
         summary, verdict = _object(run.summary, *FIGURES), _object(path / VERDICT, "headings", "lines", "note")
-        return cls(path, config, _object(path / ENVIRONMENT), measured, summary, verdict, topics, shape)
+        return cls(path, config, _object(path / ENVIRONMENT), measured, reseeded, summary, verdict, topics, shape)
 
     @property
     def began(self) -> datetime | None:
