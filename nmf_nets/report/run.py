@@ -25,6 +25,9 @@ PICTURE, REPORT = "components.png", "report.html"
 FIGURES = ("divergence_value", "classical_value", "sklearn_value", "gap", "seconds")
 """Entries of summary.json that every run has."""
 
+BROKEN = (OSError, ValueError, TypeError, KeyError, AttributeError, YAMLError, OmegaConfBaseException, SafetensorError)
+"""What files raise that hold something else than a run leaves in them."""
+
 
 class Unreadable(Refusal):
     """What should be the directory of a run is none, or broken."""
@@ -63,7 +66,7 @@ class Run:
             reseeded = int(sum(line.get("reseeded", 0.0) for line in lines))
             topics = _topics(path / TOPICS)
             shape = _shape(run.factors)
-        except (OSError, ValueError, TypeError, KeyError, YAMLError, OmegaConfBaseException, SafetensorError) as error:
+        except BROKEN as error:
             raise Unreadable(f"{path} is broken: {_first_line(error)}") from error
         if not isinstance(config, dict) or not isinstance(config.get("encoder"), dict):
             raise Unreadable(f"{path / CONFIG} is not the configuration of a run: it has no encoder.")
