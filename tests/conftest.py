@@ -111,7 +111,7 @@ def train(command):
 def past_runs(tmp_path_factory):
     """A directory with three quick runs: one of digits, and a sweep of two, in those trackers that are installed."""
     directory = tmp_path_factory.mktemp("past")
-    there = [name for name in ("mlflow", "trackio") if find_spec(name)]
+    there = [name for name in ("mlflow", "trackio") if find_spec(name)] or ["none"]
     quick = (f"logger=[{','.join(there)}]", "trainer.max_epochs=3", "n_components=4")
     quick += ("callbacks.component_pictures.growth=1e9",)
     with pytest.MonkeyPatch.context() as patch:

@@ -45,6 +45,10 @@ def test_a_run_leaves_everything_and_says_where(train):
     run = ran.directory / "run"
     for name in ("config.yaml", "environment.json", "metrics.jsonl", "summary.json", "factors.safetensors"):
         assert (run / name).stat().st_size > 0
+    assert "Beside classical solvers" in (run / "report.html").read_text()
+    assert f"report: {run / 'report.html'}" in ran.out
+    verdict = json.loads((run / "verdict.json").read_text())
+    assert [line["who"] for line in verdict["lines"]].count("net, own codes") == 2
     assert (run / "checkpoints" / "last.ckpt").exists()
     for name in ("components.png", "curves.png"):
         assert matplotlib.image.imread(run / name).std() > 0, "a blank picture"

@@ -28,6 +28,8 @@ def dashboard(config: DictConfig) -> None:
     roots = [Path(path).expanduser() for path in ([config.path] if isinstance(config.path, str) else config.path)]
     console = Console()
     if config.to is not None:
+        if Path(config.to).is_dir():
+            raise Refusal(f"to={config.to} is a directory, but the page is one file; to={config.to}/index.html, say.")
         write(Path(config.to), page(_filled(roots), _beside(Path(config.to))).encode())
         console.print(f"dashboard: {Path(config.to).absolute()}", soft_wrap=True, markup=False)
         return

@@ -7,11 +7,11 @@ from typing import Any
 
 from nmf_nets.dashboard.collection import Collection
 from nmf_nets.loggers.base import label
-from nmf_nets.pages.numbers import duration, value
+from nmf_nets.pages.numbers import duration, six_digits
 from nmf_nets.pages.page import rendered
 from nmf_nets.pages.palette import COLORS, DASHES
 from nmf_nets.pages.table import sortable
-from nmf_nets.report.charts import gap, rounded, solvers
+from nmf_nets.report.charts import floored, gap, rounded, solvers
 from nmf_nets.report.run import Run
 
 HERE = Path(__file__).parent
@@ -20,7 +20,7 @@ ALWAYS = ("data", "divergence", "encoder", "n_components")
 """Choices that every run is shown with."""
 
 FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "D": ("divergence_value", value),
+    "D": ("divergence_value", six_digits),
     "gap": ("gap", "{:+.3%}".format),
     "error": ("relative_error", "{:.4f}".format),
     "KKT": ("kkt_residual", "{:.1e}".format),
@@ -75,8 +75,9 @@ def _row(name: str, run: Run, columns: Sequence[str], href: str) -> Row:
     began = "" if run.began is None else run.began.isoformat(" ", "minutes")
     figures = []
     for key, written in FIGURES.values():
-        value = run.summary.get(key)
-        figures.append(("—" if value is None else written(value), sortable(value)))
+        found = run.summary.get(key)
+        is_number = isinstance(found, int | float)
+        figures.append((written(found), sortable(found)) if is_number else ("—", ""))
     choices = {column: run.choice(column) for column in columns}
     sweep = "" if run.sweep is None else label(run.sweep)
     return Row(name, href, began, "" if run.ended else "unfinished", {"sweep": sweep, **choices}, figures)
@@ -85,13 +86,13 @@ def _row(name: str, run: Run, columns: Sequence[str], href: str) -> Row:
 def _curves(run: Run) -> dict[str, Any]:
     least = min(solvers(run.summary).values(), default=0.0)
     loss = run.values("training/divergence")
-    gaps = [gap(value, least) for value in loss] if least > 0 else [None] * len(loss)
+    gaps = [gap(D, least) for D in loss] if least > 0 else [None] * len(loss)
     behind = "validation/code_gap" if run.has("validation/code_gap") else "training/code_gap"
     return {
         "x": {"steps": [line["step"] for line in run.measured], "seconds": rounded(run.values("seconds"))},
-        "end": run.summary.get("gap"),
+        "end": run.summary.get("gap") if run.ended else None,
         "gap": rounded(gaps),
         "loss": rounded(loss),
-        "code_gap": rounded([gap(None if value is None else 1 + value, 1) for value in run.values(behind)]),
+        "code_gap": rounded(floored(run.values(behind))),
         "kkt": rounded(run.values("kkt_residual")),
     }

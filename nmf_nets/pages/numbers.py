@@ -11,8 +11,8 @@ def number(x: float) -> str:
     return f"{float(f'{x:.3g}'):,.10g}"
 
 
-def value(x: float) -> str:
-    """Six digits of a divergence, without an exponent unless it is tiny."""
+def six_digits(x: float) -> str:
+    """Of a divergence, without an exponent unless it is tiny."""
     return f"{float(f'{x:.6g}'):,.10g}"
 
 

@@ -45,19 +45,16 @@ def charts(run: Run) -> Iterator[Chart]:
         ]
 
     best = solvers(run.summary)
-    trained = compared("training")
-    least = min(best.values(), default=0.0)
-    if least > 0:
-        gaps = [{**found, "y": [gap(value, least) for value in found["y"]]} for found in trained]
-        levels = [
-            {"name": name, "color": color, "value": gap(value, least)}
-            for (name, value), color in zip(best.items(), (SOLVER, PEER), strict=False)
-        ]
-        yield Chart("Gap", "how far D stands above the best classical value", gaps, levels, percent=True)
     levels = [
         {"name": name, "color": color, "value": value}
         for (name, value), color in zip(best.items(), (SOLVER, PEER), strict=False)
     ]
+    trained = compared("training")
+    least = min(best.values(), default=0.0)
+    if least > 0:
+        gaps = [{**found, "y": [gap(D, least) for D in found["y"]]} for found in trained]
+        above = [{**level, "value": gap(level["value"], least)} for level in levels]
+        yield Chart("Gap", "how far D stands above the best classical value", gaps, above, percent=True)
     yield Chart("Loss", "the divergence D of training rows", trained, levels)
     if held := compared("validation"):
         yield Chart("Loss, validation rows", "the divergence D of validation rows", held)
@@ -66,10 +63,8 @@ def charts(run: Run) -> Iterator[Chart]:
         *line("validation rows", "validation/code_gap", HELD_OUT, "dash"),
     ]
     if code_gaps:
-        floored = [
-            {**found, "y": [None if y is None else max(y, LEAST_GAP) for y in found["y"]]} for found in code_gaps
-        ]
-        yield Chart("Own codes above exact codes", "on the same W", floored, percent=True)
+        shown = [{**found, "y": floored(found["y"])} for found in code_gaps]
+        yield Chart("Own codes above exact codes", "on the same W", shown, percent=True)
     if residual := [*line("KKT residual", "kkt_residual", OWN)]:
         yield Chart("KKT residual", "0 at a stationary point", residual)
     if sparseness := [*line("mean of components", "sparseness", OWN)]:
@@ -93,6 +88,11 @@ def solvers(summary: Mapping[str, Any]) -> dict[str, float]:
 def gap(value: float | None, least: float) -> float | None:
     """Above the least, and no less than what a chart of gaps shows."""
     return None if value is None else max(value / least - 1, LEAST_GAP)
+
+
+def floored(gaps: Sequence[float | None]) -> list[float | None]:
+    """No less than what a chart of gaps shows."""
+    return [None if gap is None else max(gap, LEAST_GAP) for gap in gaps]
 
 
 def rounded(values: Sequence[float | None]) -> list[float | None]:

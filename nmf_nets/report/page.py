@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from nmf_nets.pages.numbers import value
+from nmf_nets.pages.numbers import six_digits
 from nmf_nets.pages.page import rendered
 from nmf_nets.pages.table import Table
 from nmf_nets.report.charts import charts
@@ -62,7 +62,7 @@ def page(run: Run) -> str:
 
 
 def _verdict(saved: Mapping[str, Any]) -> Table:
-    forms = {"divergence": value, "gap": "{:+.3%}", "error": "{:.4f}", "KKT": "{:.1e}", "seconds": "{:.2f}"}
+    forms = {"divergence": six_digits, "gap": "{:+.3%}", "error": "{:.4f}", "KKT": "{:.1e}", "seconds": "{:.2f}"}
     frame = pd.DataFrame([list(line.values()) for line in saved["lines"]], columns=saved["headings"])
     return Table("verdict", "Verdict", frame, forms, saved["note"])
 

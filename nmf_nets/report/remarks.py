@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from nmf_nets.pages.numbers import count, percent, value
+from nmf_nets.pages.numbers import count, percent, six_digits
 from nmf_nets.report.run import Run
 
 STILL = 1e-4
@@ -20,14 +20,14 @@ def findings(run: Run) -> Iterator[tuple[str, str]]:
     best = min(about[name] for name in ("classical_value", "sklearn_value") if about.get(name) is not None)
     yield (
         "Training rows",
-        f"The net's own codes end at {value(about['divergence_value'])}, {about['gap']:+.3%} from the best "
-        f"classical value, {value(best)}, from the same start in as much time.",
+        f"The net's own codes end at {six_digits(about['divergence_value'])}, {about['gap']:+.3%} from the best "
+        f"classical value, {six_digits(best)}, from the same start in as much time.",
     )
     held, exact = about.get("heldout_value"), about.get("heldout_exact_codes_value")
     if held is not None and exact:
         yield (
             "Held-out rows",
-            f"Own codes of rows that it never saw: {value(held)}, {held / exact - 1:+.3%} from exact codes on "
+            f"Own codes of rows that it never saw: {six_digits(held)}, {held / exact - 1:+.3%} from exact codes on "
             "the same W.",
         )
     if about.get("accuracy") is not None:
@@ -43,11 +43,13 @@ def warnings(run: Run) -> Iterator[str]:
     if dead:
         of = run.config.get("n_components", "all")
         yield f"{count(int(dead), 'component')} of {of} explain nothing; try another init or seed, or fewer of them."
-    values = [D for D in run.values("training/divergence") if D is not None]
-    steps = [line["step"] for line in run.measured]
-    before = [D for D, step in zip(values, steps, strict=False) if step <= 0.9 * steps[-1]]
-    if before and values[-1] > 0 and before[-1] / values[-1] - 1 > STILL:
-        fallen = percent(before[-1] / values[-1] - 1)
+    if run.reseeded:
+        yield f"{count(run.reseeded, 'component')} explained nothing on the way and started again."
+    losses = zip(run.measured, run.values("training/divergence"), strict=True)
+    found = [(line["step"], D) for line, D in losses if D is not None]
+    before = [D for step, D in found if step <= 0.9 * found[-1][0]]
+    if before and found[-1][1] > 0 and before[-1] / found[-1][1] - 1 > STILL:
+        fallen = percent(before[-1] / found[-1][1] - 1)
         yield f"Not converged: D still fell by {fallen} over the last tenth of the steps or more; train longer."
     behind = [gap for gap in run.values("validation/code_gap") if gap is not None]
     if behind and behind[-1] > POOR:

@@ -19,7 +19,14 @@ from nmf_nets.loggers.base import SWEEP
 from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import RunDirectory
 
-CONFIG, VERDICT, TOPICS, PICTURE, REPORT = "config.yaml", "verdict.json", "topics.csv", "components.png", "report.html"
+CONFIG, ENVIRONMENT, VERDICT, TOPICS = "config.yaml", "environment.json", "verdict.json", "topics.csv"
+PICTURE, REPORT = "components.png", "report.html"
+
+FIGURES = ("divergence_value", "classical_value", "sklearn_value", "gap", "seconds")
+"""Entries of summary.json that every run has."""
+
+BROKEN = (OSError, ValueError, TypeError, KeyError, AttributeError, YAMLError, OmegaConfBaseException, SafetensorError)
+"""What files raise that hold something else than a run leaves in them."""
 
 
 class Unreadable(Refusal):
@@ -30,7 +37,8 @@ class Unreadable(Refusal):
 class Run:
     """What the directory of a run holds; of one that has not ended, or broke off, what there is so far.
 
-    measured: the lines of metrics.jsonl with a divergence. summary, verdict: empty before the end.
+    measured: the lines of metrics.jsonl with a divergence. reseeded: how many components started again.
+    summary, verdict: empty before the end.
     shape: training rows, features and components that H and W have, None before the end.
     """
 
@@ -38,6 +46,7 @@ class Run:
     config: Mapping[str, Any]
     environment: Mapping[str, Any]
     measured: Sequence[Mapping[str, Any]]
+    reseeded: int
     summary: Mapping[str, Any]
     verdict: Mapping[str, Any]
     topics: list[list[tuple[str, float]]]
@@ -52,17 +61,17 @@ class Run:
         run = RunDirectory(path)
         try:
             config: Any = OmegaConf.to_container(OmegaConf.load(path / CONFIG))
-            lines = [line for line in run.measurements() if "training/divergence" in line]
+            lines = [{key: float(value) for key, value in line.items()} for line in run.measurements()]
+            measured = [line | {"step": int(line["step"])} for line in lines if "training/divergence" in line]
+            reseeded = int(sum(line.get("reseeded", 0.0) for line in lines))
             topics = _topics(path / TOPICS)
             shape = _shape(run.factors)
-        except (OSError, ValueError, TypeError, KeyError, YAMLError, OmegaConfBaseException, SafetensorError) as error:
+        except BROKEN as error:
             raise Unreadable(f"{path} is broken: {_first_line(error)}") from error
         if not isinstance(config, dict) or not isinstance(config.get("encoder"), dict):
             raise Unreadable(f"{path / CONFIG} is not the configuration of a run: it has no encoder.")
-        environment, summary, verdict = (
-            _object(path / name) for name in ("environment.json", run.summary.name, VERDICT)
-        )
-        return cls(path, config, environment, lines, summary, verdict, topics, shape)
+        summary, verdict = _object(run.summary, *FIGURES), _object(path / VERDICT, "headings", "lines", "note")
+        return cls(path, config, _object(path / ENVIRONMENT), measured, reseeded, summary, verdict, topics, shape)
 
     @property
     def began(self) -> datetime | None:
@@ -82,13 +91,14 @@ class Run:
     @property
     def parameters(self) -> dict[str, str]:
         """What the command line chose."""
-        return dict(self.config.get("parameters") or {})
+        found = self.config.get("parameters")
+        return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
     def choice(self, place: str) -> str:
         """What the configuration says there: a value, the name of a part, which is its option, or nothing."""
         node: Any = self.config
         for name in place.split("."):
-            if not isinstance(node, dict) or name not in node:
+            if not isinstance(node, Mapping) or name not in node:
                 return self.parameters.get(place, "")
             node = node[name]
         if isinstance(node, dict):
@@ -100,11 +110,11 @@ class Run:
     def axes(self) -> dict[str, list[float | None]]:
         """Of each measurement its epoch, or step where it is not known how many make one, and seconds of training."""
         steps = [line["step"] for line in self.measured]
-        batch = (self.config.get("data") or {}).get("batch_size")
-        if batch is None:
+        batch = self.choice("data.batch_size")
+        if batch in ("", "null"):
             first = {"epochs": steps}
-        elif self.shape is not None:
-            first = {"epochs": [step / math.ceil(self.shape[0] / batch) for step in steps]}
+        elif self.shape is not None and batch.isdecimal():
+            first = {"epochs": [step / math.ceil(self.shape[0] / int(batch)) for step in steps]}
         else:
             first = {"steps": steps}
         return {**first, "seconds": self.values("seconds")}
@@ -118,16 +128,16 @@ class Run:
         return any(value is not None for value in self.values(name))
 
 
-def _object(path: Path) -> dict[str, Any]:
-    """Of a JSON file; empty if there is none."""
+def _object(path: Path, *needed: str) -> dict[str, Any]:
+    """Of a JSON file, with what is needed of it; empty if there is none."""
     if not path.exists():
         return {}
     try:
         found = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise Unreadable(f"{path} is not JSON: {_first_line(error)}") from error
-    if not isinstance(found, dict):
-        raise Unreadable(f"{path} holds no JSON object.")
+    if not isinstance(found, dict) or (found and not found.keys() >= set(needed)):
+        raise Unreadable(f"{path} is no JSON object{' with ' * bool(needed)}{', '.join(needed)}.")
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from browsing import CONTRAST, PAPER_IS_DARK, Elements
 
-from nmf_nets.pages.numbers import value
+from nmf_nets.pages.numbers import six_digits
 from nmf_nets.report.charts import charts
 from nmf_nets.report.page import page
 from nmf_nets.report.remarks import warnings
@@ -69,6 +69,11 @@ BREAKS = {
     "no mapping": ("config.yaml", "- 1"),
     "another configuration": ("config.yaml", "task: x"),
     "broken metrics": ("metrics.jsonl", "{\n{}\n"),
+    "metrics of words": ("metrics.jsonl", '{"step": 0, "training/divergence": "low"}\n'),
+    "metrics without steps": ("metrics.jsonl", '{"training/divergence": 1}\n'),
+    "metrics of another kind": ("metrics.jsonl", "1\n"),
+    "summary of something else": ("summary.json", '{"a": 1}'),
+    "verdict of something else": ("verdict.json", '{"a": 1}'),
     "broken summary": ("summary.json", "{"),
     "summary of another kind": ("summary.json", "[]"),
     "broken factors": ("factors.safetensors", "nothing"),
@@ -115,7 +120,7 @@ def test_the_page_has_the_verdict_the_configuration_and_the_environment(run, htm
     shown = words(html)
     for line in run.verdict["lines"]:
         assert line["who"] in shown
-        assert value(line["divergence_value"]) in shown
+        assert six_digits(line["divergence_value"]) in shown
     assert f"{run.summary['gap']:+.3%}".rstrip("%") in shown
     assert run.environment["packages"]["torch"] in shown
     assert "1,439 training rows × 64 features" in shown
@@ -180,6 +185,7 @@ def test_warnings_say_what_is_wrong_and_nothing_else(run):
     assert next(warnings(falling)).startswith("Not converged: D still fell by 11.1")
     behind = lowered(good, **{"validation/code_gap": 0.05})
     assert next(warnings(behind)).startswith("Own codes of validation rows stand 5")
+    assert next(warnings(replace(good, reseeded=3))).startswith("3 components explained nothing on the way and started")
     assert "has not ended" in next(warnings(replace(good, summary={})))
 
 
