@@ -1,0 +1,112 @@
+"""What tutorials and how-tos show is run, a page at a time and small: Python, commands, files that they name."""
+
+import re
+import shlex
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+import nmf_nets
+from nmf_nets import verdict
+from nmf_nets.benchmark.__main__ import main as benchmark_main
+from nmf_nets.benchmark.report.__main__ import main as report_main
+from nmf_nets.train import main as train_main
+
+DOCS = Path(nmf_nets.__file__).parent.parent / "docs"
+PAGES = [DOCS / "index.md", *sorted((DOCS / "tutorials").glob("*.md")), *sorted((DOCS / "how-to").glob("*.md"))]
+FENCE = re.compile(r"^```(\S+)(?: ([^\n]*))?\n(?::caption: (\S+)\n\n)?(.*?)^```$", re.DOTALL | re.MULTILINE)
+NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
+
+PROGRAMS = {
+    "python train.py": train_main,
+    "nmf-train": train_main,
+    "nmf-benchmark": benchmark_main,
+    "nmf-benchmark-report": report_main,
+}
+SMALL = {
+    train_main: {"trainer.max_epochs": "3", "logger": "none", "callbacks.component_pictures.growth": "1e9"},
+    benchmark_main: {"seconds": "0.05", "seeds": "1", "search": "0", "cache": "null"},
+    report_main: {},
+}
+"""What a command is given that does not choose it itself; epochs and seconds in any case."""
+
+
+@dataclass(frozen=True)
+class Block:
+    kind: str
+    text: str
+    file: str | None = None
+
+
+def blocks(page):
+    for directive, argument, file, text in FENCE.findall(page.read_text()):
+        if not directive.startswith("{"):
+            yield Block(directive, text)
+        elif directive == "{code-block}":
+            yield Block(argument, text, file)
+
+
+def commands(text):
+    for line in text.replace("\\\n", " ").splitlines():
+        said = line.partition(" #")[0].strip()
+        if said:
+            program = next((name for name in PROGRAMS if f"{said} ".startswith(f"{name} ")), None)
+            assert program is not None, f"a block can only show programs of the package, not {said!r}"
+            yield PROGRAMS[program], shlex.split(said.removeprefix(program))
+
+
+def small(program, words):
+    """The command at a size for tests. A run that is resumed goes on for two epochs more."""
+    chosen = {word.partition("=")[0].lstrip("+") for word in words}
+    if any(word.startswith("resume=") for word in words):
+        return [*words, "trainer.max_epochs=5"]
+    added = {name: value for name, value in SMALL[program].items() if name not in chosen - {"trainer.max_epochs", "seconds"}}
+    return [*words, *(f"{name}={value}" for name, value in added.items())]
+
+
+def assert_alike(said, shown):
+    """The same words; numbers may differ by a tenth, as other machines round otherwise."""
+    assert NUMBER.sub("#", said).split() == NUMBER.sub("#", shown).split()
+    found, expected = ([float(n.replace(",", "")) for n in NUMBER.findall(text)] for text in (said, shown))
+    assert found == pytest.approx(expected, rel=0.1, abs=0.02)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_what_a_page_shows_runs(page, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(verdict, "LEAST_SECONDS", 0.05)
+    names, said = {"__name__": page.stem}, None
+    for block in blocks(page):
+        if block.file is not None:
+            path = tmp_path / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text)
+        elif block.kind == "python":
+            with redirect_stdout(StringIO()) as out:
+                exec(compile(block.text, str(page), "exec"), names)
+            said = out.getvalue()
+        elif block.kind == "text" and said is not None:
+            assert_alike(said, block.text)
+        elif block.kind == "bash":
+            said = None
+            for program, words in commands(block.text):
+                ran = command(*small(program, words), main=program)
+                assert ran.code == 0, ran.err
+        else:
+            assert block.kind == "text", f"a block of {block.kind} is not run; give it a file name, or leave it out"
+
+
+def test_there_are_pages():
+    assert len(PAGES) >= 10
+
+
+def test_a_number_that_is_another_one_is_found():
+    assert_alike("error 0.256 of 1,797 rows", "error 0.26 of 1,797 rows")
+    with pytest.raises(AssertionError):
+        assert_alike("error 0.256", "error 0.56")
+    with pytest.raises(AssertionError):
+        assert_alike("error 0.256", "gap 0.256")
