@@ -63,8 +63,8 @@ def small(program, words):
     chosen = {word.partition("=")[0].lstrip("+") for word in words}
     if any(word.startswith("resume=") for word in words):
         return [*words, "trainer.max_epochs=5"]
-    added = {name: value for name, value in SMALL[program].items() if name not in chosen - {"trainer.max_epochs", "seconds"}}
-    return [*words, *(f"{name}={value}" for name, value in added.items())]
+    chosen -= {"trainer.max_epochs", "seconds"}
+    return [*words, *(f"{name}={value}" for name, value in SMALL[program].items() if name not in chosen)]
 
 
 def assert_alike(said, shown):

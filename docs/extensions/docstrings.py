@@ -84,7 +84,7 @@ def known_names() -> dict[str, str]:
 
 
 def arguments_of(member: Any) -> tuple[str, str | None] | None:
-    """What stands between the parentheses in the source, and the annotation of what is returned; None without a source."""
+    """What stands between the parentheses in the source, and the annotation of what is returned; None without one."""
     if inspect.isclass(member):
         if is_dataclass(member):
             return f"({', '.join(_fields(member))})", None

@@ -73,9 +73,7 @@ def aliases(module: str) -> Iterator[tuple[str, str, str]]:
 
 
 def groups() -> dict[str, list[Path]]:
-    return {
-        folder.name: sorted(folder.glob("*.yaml")) for folder in sorted(CONFIGS.iterdir()) if folder.is_dir()
-    }
+    return {folder.name: sorted(folder.glob("*.yaml")) for folder in sorted(CONFIGS.iterdir()) if folder.is_dir()}
 
 
 def group_page(group: str, options: list[Path]) -> str:
@@ -100,7 +98,11 @@ def groups_page() -> str:
     for group, options in groups().items():
         chosen = ", ".join(f"[`{path.stem}`](#config-{group}-{path.stem})" for path in options)
         lines.append(f"| [{group}]({group}.md) | {chosen} |")
-    lines += ["", "What is not in a group stands in the files of the two programs: [train and benchmark](programs.md).", ""]
+    lines += [
+        "",
+        "What is in no group stands in the files of the two programs: [train and benchmark](programs.md).",
+        "",
+    ]
     return "\n".join([*lines, "```{toctree}", ":hidden:", "", "programs", *groups(), "```", ""])
 
 
