@@ -60,11 +60,15 @@ def commands(text):
 
 def small(program, words):
     """The command at a size for tests. A run that is resumed goes on for two epochs more."""
-    chosen = {word.partition("=")[0].lstrip("+") for word in words}
+    forced = ("trainer.max_epochs=", "seconds=")
     if any(word.startswith("resume=") for word in words):
-        return [*words, "trainer.max_epochs=5"]
-    chosen -= {"trainer.max_epochs", "seconds"}
-    return [*words, *(f"{name}={value}" for name, value in SMALL[program].items() if name not in chosen)]
+        added = ["trainer.max_epochs=5"]
+    else:
+        chosen = {word.partition("=")[0] for word in words if not word.startswith(forced)}
+        added = [f"{name}={value}" for name, value in SMALL[program].items() if name not in chosen]
+    words = [word for word in words if not word.startswith(forced)]
+    place = next((i for i, word in enumerate(words) if "=" in word), len(words))
+    return [*words[:place], *added, *words[place:]]
 
 
 def assert_alike(said, shown):

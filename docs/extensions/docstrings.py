@@ -11,10 +11,10 @@ from functools import cache
 from typing import Any
 
 from docutils import nodes
+from reference import PACKAGE, rooms
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
-PACKAGE = "nmf_nets"
 WIDTH = 120
 INDENT = {"module": 0, "class": 4, "exception": 4, "function": 4, "data": 0, "attribute": 4}
 """Of the docstring of each kind in the source; 8 for what is in a class and has a body of its own."""
@@ -33,9 +33,9 @@ def as_rst(text: str, indent: int, parameters: Sequence[str] = ()) -> list[str]:
             names, colon, said = paragraph.partition(": ")
             named = names.split(", ")
             if colon and set(named) <= set(parameters):
-                lines += ["", f"- {', '.join(f'**{_escaped(name)}**' for name in named)}: {_text(said)}"]
+                lines += ["", f"- {', '.join(f'**{_escaped(name)}**' for name in named)}: {_text(said, parameters)}"]
             else:
-                lines += ["", _text(paragraph)]
+                lines += ["", _text(paragraph, parameters)]
     return [*lines, ""]
 
 
@@ -53,14 +53,16 @@ def _paragraphs(lines: list[str], indent: int, first: bool) -> list[str]:
     return [" ".join(parts) for parts in found]
 
 
-def _text(paragraph: str) -> str:
+def _text(paragraph: str, parameters: Sequence[str]) -> str:
     """Names between backticks refer to what they name, if that is of the package; all else is as it stands."""
     parts = paragraph.split("`")
-    return "".join(_escaped(part) if place % 2 == 0 else _code(part) for place, part in enumerate(parts))
+    parts[::2] = [_escaped(part) for part in parts[::2]]
+    parts[1::2] = [f"``{part}``" if part in parameters else _code(part) for part in parts[1::2]]
+    return "".join(parts)
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"([\\*|])", r"\\\1", re.sub(r"_(?=\W|$)", r"\\_", text.replace("\\", "\\\\")))
+    return re.sub(r"([\\*|]|_(?=\W|$))", r"\\\1", text)
 
 
 def _code(name: str) -> str:
@@ -71,12 +73,11 @@ def _code(name: str) -> str:
 def known_names() -> dict[str, str]:
     """Short names of the classes and functions that are the only ones of that name, with their full names."""
     homes: dict[str, set[str]] = {}
-    for module in [module for name, module in sys.modules.items() if name.startswith(f"{PACKAGE}.")]:
+    for module in [sys.modules[module] for modules in rooms().values() for module in modules]:
         for name, member in vars(module).items():
-            home = getattr(member, "__module__", "")
             public = not name.startswith("_") and (inspect.isclass(member) or inspect.isfunction(member))
-            if public and home.startswith(f"{PACKAGE}.") and member.__qualname__ == name:
-                homes.setdefault(name, set()).add(f"{home}.{name}")
+            if public and member.__module__ == module.__name__:
+                homes.setdefault(name, set()).add(f"{module.__name__}.{name}")
     return {name: min(full) for name, full in homes.items() if len(full) == 1}
 
 

@@ -12,7 +12,8 @@ from sphinx.application import Sphinx
 import nmf_nets
 from nmf_nets.program import CONFIGS
 
-PACKAGE = Path(nmf_nets.__file__).parent
+PACKAGE = "nmf_nets"
+FOLDER = Path(nmf_nets.__file__).parent
 NOT_SHOWN = ("kernels",)
 """Compiled loops, each with its twin in the half-steps."""
 
@@ -23,8 +24,8 @@ NOT_SHOWN = ("kernels",)
 def rooms() -> dict[str, list[str]]:
     """The modules of every room, and of the package itself under its own name."""
     found: dict[str, list[str]] = {"nmf_nets": []}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
+    for path in sorted(FOLDER.rglob("*.py")):
+        parts = path.relative_to(FOLDER).with_suffix("").parts
         if path.name in ("__init__.py", "__main__.py") or parts[0] in NOT_SHOWN or path.name.startswith("_"):
             continue
         found.setdefault(parts[0] if len(parts) > 1 else "nmf_nets", []).append(".".join(("nmf_nets", *parts)))
@@ -57,7 +58,7 @@ def rooms_page() -> str:
 
 def aliases(module: str) -> Iterator[tuple[str, str, str]]:
     """The types that a module gives a name: name, value, what is said of it."""
-    path = PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
+    path = FOLDER.joinpath(*module.split(".")[1:]).with_suffix(".py")
     body = ast.parse(path.read_text()).body
     for place, node in enumerate(body):
         if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
