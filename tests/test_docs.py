@@ -1,5 +1,7 @@
 """What tutorials and how-tos show is run, a page at a time and small: Python, commands, files that they name."""
 
+import importlib
+import inspect
 import re
 import shlex
 from contextlib import redirect_stdout
@@ -17,6 +19,12 @@ from nmf_nets.train import main as train_main
 
 DOCS = Path(nmf_nets.__file__).parent.parent / "docs"
 PAGES = [DOCS / "index.md", *sorted((DOCS / "tutorials").glob("*.md")), *sorted((DOCS / "how-to").glob("*.md"))]
+MARKS = {
+    "sweeps": pytest.mark.process,
+    "topics": pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+}
+"""topics: lda leaves its file open."""
+
 FENCE = re.compile(r"^```(\S+)(?: ([^\n]*))?\n(?::caption: (\S+)\n\n)?(.*?)^```$", re.DOTALL | re.MULTILINE)
 NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 
@@ -78,7 +86,9 @@ def assert_alike(said, shown):
     assert found == pytest.approx(expected, rel=0.1, abs=0.02)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=MARKS.get(page.stem, ()), id=str(page.relative_to(DOCS))) for page in PAGES]
+)
 def test_what_a_page_shows_runs(page, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -106,6 +116,22 @@ def test_what_a_page_shows_runs(page, command, tmp_path, monkeypatch):
 
 def test_there_are_pages():
     assert len(PAGES) >= 10
+
+
+def test_the_reference_keeps_every_word_of_a_docstring(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(DOCS / "extensions")
+    docstrings, reference = importlib.import_module("docstrings"), importlib.import_module("reference")
+    texts = 0
+    for name in (module for modules in reference.rooms().values() for module in modules):
+        for member in vars(importlib.import_module(name)).values():
+            doc = inspect.getdoc(member) if getattr(member, "__module__", None) == name else None
+            if doc is not None:
+                shown = "\n".join(docstrings.as_rst(doc, 4, dir(member)))
+                shown = re.sub(r":py:obj:`~[\w.]+?(\w+)`", r"\1", shown).replace("\\", "")
+                assert re.findall(r"\w+", shown) == re.findall(r"\w+", doc), member
+                texts += 1
+    assert texts > 300
 
 
 def test_a_number_that_is_another_one_is_found():

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import is_dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from docutils import nodes
@@ -73,7 +74,7 @@ def _code(name: str) -> str:
 def known_names() -> dict[str, str]:
     """Short names of the classes and functions that are the only ones of that name, with their full names."""
     homes: dict[str, set[str]] = {}
-    for module in [sys.modules[module] for modules in rooms().values() for module in modules]:
+    for module in [import_module(module) for modules in rooms().values() for module in modules]:
         for name, member in vars(module).items():
             public = not name.startswith("_") and (inspect.isclass(member) or inspect.isfunction(member))
             if public and member.__module__ == module.__name__:
