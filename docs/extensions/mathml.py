@@ -3,8 +3,7 @@
 from typing import Any
 
 from docutils import nodes
-from docutils.utils.math import MathError
-from docutils.utils.math.latex2mathml import tex2mathml
+from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -12,22 +11,21 @@ logger = logging.getLogger(__name__)
 
 
 def visit_inline(translator: Any, node: nodes.math) -> None:
-    translator.body.append(_mathml(node, as_block=False))
+    translator.body.append(_mathml(node, "inline"))
     raise nodes.SkipNode
 
 
 def visit_block(translator: Any, node: nodes.math_block) -> None:
-    translator.body.append(f'<div class="formula">{_mathml(node, as_block=True)}</div>\n')
+    translator.body.append(f'<div class="formula">{_mathml(node, "block")}</div>\n')
     raise nodes.SkipNode
 
 
-def _mathml(node: nodes.Element, as_block: bool) -> str:
-    text = node.astext()
-    try:
-        return tex2mathml(text, as_block=as_block)
-    except MathError as error:
-        logger.warning("formula %r: %s", text, error, location=node)
-        return ""
+def _mathml(node: nodes.Element, display: str) -> str:
+    """Warns of commands that the converter does not know, which it would show as they are written."""
+    made = convert(node.astext(), display=display)
+    if "\\" in made:
+        logger.warning("a command in the formula %r is not known", node.astext(), location=node)
+    return made
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
