@@ -86,6 +86,7 @@ def assert_alike(said, shown):
     assert found == pytest.approx(expected, rel=0.1, abs=0.02)
 
 
+@pytest.mark.untyped
 @pytest.mark.parametrize(
     "page", [pytest.param(page, marks=MARKS.get(page.stem, ()), id=str(page.relative_to(DOCS))) for page in PAGES]
 )
