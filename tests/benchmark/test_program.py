@@ -322,15 +322,17 @@ def test_ctrl_c_shows_what_there_is_and_the_same_command_goes_on(tmp_path):
     assert "of 16 runs are there already" in err
 
 
-README = (Path(nmf_nets.__file__).parent.parent / "README.md").read_text()
+COMPARING = (Path(nmf_nets.__file__).parent.parent / "docs" / "how-to" / "comparing.md").read_text()
 
 
-def test_a_method_of_ones_own_in_fifteen_lines_of_the_readme(command, tmp_path, monkeypatch):
-    source = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "(Method)" in block)
+def test_a_method_of_ones_own_in_fifteen_lines(command, tmp_path, monkeypatch):
+    found = re.search(r"```\{code-block\} python\n:caption: my_method\.py\n\n(.*?)```", COMPARING, re.DOTALL)
+    assert found is not None
+    source = found[1]
     assert len([line for line in source.splitlines() if line.strip()]) <= 15
-    (tmp_path / "mine.py").write_text(source)
+    (tmp_path / "my_method.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    overrides = next(line for line in README.splitlines() if "+method.mine=" in line).split("nmf_nets.benchmark ")[1]
+    overrides = next(line for line in COMPARING.splitlines() if "+method.mine=" in line).split(" hydra.run.dir=")[0]
     ran = command(*QUICK, *shlex.split(overrides), main=benchmark_main)
     assert ran.code == 0, ran.err
     records = pd.read_parquet(result_of(tmp_path) / "records.parquet")
