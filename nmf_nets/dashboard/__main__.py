@@ -33,6 +33,8 @@ def dashboard(config: DictConfig) -> None:
         write(Path(config.to), page(_filled(roots), _beside(Path(config.to))).encode())
         console.print(f"dashboard: {Path(config.to).absolute()}", soft_wrap=True, markup=False)
         return
+    if not isinstance(config.port, int):
+        raise Refusal(f"port is {config.port!r}, but must be an integer, or 0 for any that is free.")
     _filled(roots)
     with Dashboard(roots, config.port) as server:
         console.print(f"dashboard: {server.url} until Ctrl-C; what is new is there when the page is loaded anew")

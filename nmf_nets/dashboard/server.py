@@ -34,7 +34,7 @@ class Dashboard(ThreadingHTTPServer):
         self.collection, self.lock = Collection(roots), Lock()
         try:
             super().__init__((HOST, port), Handler)
-        except (OSError, OverflowError, TypeError) as error:
+        except (OSError, OverflowError) as error:
             taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
             why = "is taken; another dashboard may run there" if taken else f"cannot be used: {error}"
             raise Refusal(f"port {port} {why}. Choose another with port=…, or port=0 for any that is free.") from error

@@ -196,7 +196,7 @@ def test_an_address_of_another_kind_is_reached_by_this_name_alone(served):
     assert get(served, "/", Host=f"localhost:{served.server_port}")[0] == 200
 
 
-@pytest.mark.parametrize("port", [-1, 70000, "x"])
+@pytest.mark.parametrize("port", [-1, 70000])
 def test_ports_that_are_none_are_refused(here, port):
     with pytest.raises(Refusal, match=f"port {port} cannot be used"):
         Dashboard([here], port)
@@ -231,6 +231,12 @@ def test_the_page_can_be_written_with_links_to_the_reports(command, past_runs):
     assert {os.path.realpath(file.parent / link) for link in links} == {
         os.path.realpath(past_runs / name / "report.html") for name in RUNS
     }
+
+
+def test_a_port_that_is_no_number_is_refused(command, past_runs):
+    ran = command(f"path={past_runs}", "port=x", main=main)
+    assert ran.code == 2
+    assert "port is 'x', but must be an integer" in ran.sentence
 
 
 def test_a_directory_is_no_file_to_write_into(command, past_runs):

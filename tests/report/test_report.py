@@ -99,14 +99,16 @@ def test_a_place_that_is_not_there_stays_so(tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_run_that_broke_off_is_read_as_far_as_it_came(run, tmp_path):
+@pytest.mark.parametrize("whole", [0, 2])
+def test_a_run_that_broke_off_is_read_as_far_as_it_came(run, tmp_path, whole):
     there = shutil.copytree(run.path, tmp_path / "part")
     for name in ("summary.json", "verdict.json", "factors.safetensors", "components.png"):
         (there / name).unlink()
     lines = (there / "metrics.jsonl").read_text().splitlines(keepends=True)
-    (there / "metrics.jsonl").write_text("".join(lines[:2]) + lines[2][:20])
+    (there / "metrics.jsonl").write_text("".join(lines[:whole]) + lines[whole][:20])
     part = Run.read(there)
     assert not part.ended
+    assert bool(part.measured) == bool(whole)
     assert part.values("training/divergence") == run.values("training/divergence")[: len(part.measured)]
     shown = words(page(part))
     assert "The run has not ended" in shown
