@@ -34,6 +34,13 @@ def interquartile_mean(x: np.ndarray, axis: int | None = None) -> float | np.nda
     return scipy.stats.trim_mean(x, 0.25, axis=axis)  # pyright: ignore[reportArgumentType]
 
 
+def median(values: Any) -> float:
+    """Of the numbers among them; NaN where there are none."""
+    known = np.asarray(values, dtype=float)
+    known = known[~np.isnan(known)]
+    return float(np.median(known)) if len(known) else float("nan")
+
+
 def bootstrap_interval(
     x: np.ndarray, statistic: Statistic, rng: np.random.Generator, repeats: int = 2000, level: float = 0.95
 ) -> Interval:

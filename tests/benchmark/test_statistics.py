@@ -2,6 +2,7 @@ import math
 from itertools import permutations, product
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 
@@ -13,6 +14,7 @@ from nmf_nets.benchmark.statistics import (
     holm,
     improvement_interval,
     interquartile_mean,
+    median,
     paired_difference,
     performance_profile,
     probability_of_improvement,
@@ -326,3 +328,11 @@ def test_a_profile_rises_to_the_part_solved_and_knows_no_unit_of_time():
 
 def test_who_starts_at_the_target_is_best():
     np.testing.assert_array_equal(performance_profile(np.array([[0.0, 1, 0]]), np.array([1.0, 100])).T, [[1, 0, 1]] * 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([3.0, 1.0, 2.0], 2.0), ([1.0, np.nan, 2.0], 1.5), ([None, 4.0], 4.0), ([np.nan, np.nan], np.nan), ([], np.nan)],
+)
+def test_the_median_is_of_what_is_known(values, expected):
+    np.testing.assert_equal(median(pd.Series(values, dtype=object)), expected)

@@ -10,7 +10,7 @@ import torch
 
 from nmf_nets.benchmark.recorder import ENDED_WELL, MARKS
 from nmf_nets.benchmark.report.findings import Findings
-from nmf_nets.benchmark.statistics import censored_median, time_to_target
+from nmf_nets.benchmark.statistics import censored_median, median, time_to_target
 from nmf_nets.metrics.stability import stability
 from nmf_nets.pages.numbers import number, signed_percent
 from nmf_nets.pages.table import Frame, Table
@@ -27,14 +27,14 @@ def held_out(findings: Findings, task: str, track: str) -> Iterator[Table]:
         rows.append(
             {
                 "method": method,
-                "own codes": runs["own_codes_value"].median(),
-                "refined codes": runs["refined_codes_value"].median(),
-                "exact codes": runs["exact_codes_value"].median(),
-                "own above exact": (runs["own_codes_value"] / runs["exact_codes_value"] - 1).median(),
-                "own, ms/1000 rows": 1e6 * runs["own_codes_seconds"].median() / max(count, 1),
-                "exact, ms/1000 rows": 1e6 * runs["exact_codes_seconds"].median() / max(count, 1),
-                "own, ms one row": 1e3 * runs["own_codes_row_seconds"].median(),
-                "exact, ms one row": 1e3 * runs["exact_codes_row_seconds"].median(),
+                "own codes": median(runs["own_codes_value"]),
+                "refined codes": median(runs["refined_codes_value"]),
+                "exact codes": median(runs["exact_codes_value"]),
+                "own above exact": median(runs["own_codes_value"] / runs["exact_codes_value"] - 1),
+                "own, ms/1000 rows": 1e6 * median(runs["own_codes_seconds"]) / max(count, 1),
+                "exact, ms/1000 rows": 1e6 * median(runs["exact_codes_seconds"]) / max(count, 1),
+                "own, ms one row": 1e3 * median(runs["own_codes_row_seconds"]),
+                "exact, ms one row": 1e3 * median(runs["exact_codes_row_seconds"]),
             }
         )
     if rows and count:
@@ -122,7 +122,7 @@ def beyond(findings: Findings, task: str, track: str) -> Iterator[Table]:
             row |= {"cosine": alike.matched_cosine, "Amari": alike.amari_distance}
             row |= {"cosine, shuffled": alike.shuffled_cosine, "Amari, shuffled": alike.shuffled_amari}
             row |= {"cosine, uniform": alike.uniform_cosine, "Amari, uniform": alike.uniform_amari}
-        row |= {name: runs[key].median() for name, key in QUALITIES.items() if key in runs and runs[key].notna().any()}
+        row |= {name: median(runs[key]) for name, key in QUALITIES.items() if key in runs and runs[key].notna().any()}
         rows.append(row)
     if any(len(row) > 1 for row in rows):
         yield Table(
@@ -143,10 +143,10 @@ def fairness(findings: Findings, task: str, track: str) -> Iterator[Table]:
         {
             "method": method,
             "starts": runs["start"].nunique() if track == "shared" else "own",
-            "first call, ms": 1e3 * runs["warm_up_seconds"].median(),
-            "processors busy": (runs["cpu_seconds"] / runs["seconds"]).median(),
-            "in the system": (runs["system_seconds"] / runs["cpu_seconds"].clip(lower=1e-9)).median(),
-            "switches/s": runs["switches_per_second"].median(),
+            "first call, ms": 1e3 * median(runs["warm_up_seconds"]),
+            "processors busy": median(runs["cpu_seconds"] / runs["seconds"]),
+            "in the system": median(runs["system_seconds"] / runs["cpu_seconds"].clip(lower=1e-9)),
+            "switches/s": median(runs["switches_per_second"]),
             "most switches/s": runs["switches_per_second"].max(),
             "repeated": int((runs["attempts"] - 1).sum()),
         }

@@ -17,6 +17,7 @@ from nmf_nets.benchmark.statistics import (
     holm,
     improvement_interval,
     interquartile_mean,
+    median,
     paired_difference,
     probability_of_improvement,
 )
@@ -83,22 +84,22 @@ def final(findings: Findings, task: str, track: str) -> Iterator[Table]:
             "from": gap.low,
             "to": gap.high,
             "worst": runs["gap"].max(),
-            "error": runs["relative_error"].median(),
+            "error": median(runs["relative_error"]),
         }
         if facts["beta"] == 2:
-            row["above SVD"] = runs["relative_error"].median() - facts["svd_error"]
+            row["above SVD"] = median(runs["relative_error"]) - facts["svd_error"]
         else:
-            row["deviance"] = runs["value"].median() / facts["independent_value"]
+            row["deviance"] = median(runs["value"]) / facts["independent_value"]
         rows.append(
             row
             | {
-                "KKT": runs["kkt_residual"].median(),
-                "sparseness": runs["sparseness"].median(),
+                "KKT": median(runs["kkt_residual"]),
+                "sparseness": median(runs["sparseness"]),
                 "dead": int(runs["dead_components"].max()),
-                "iterations": runs["iteration"].median(),
-                "seconds": runs["seconds"].median(),
-                "ms/iteration": 1e3 * (runs["seconds"] / runs["iteration"]).median(),
-                "peak MiB": runs["peak_memory"].median() / MIB,
+                "iterations": median(runs["iteration"]),
+                "seconds": median(runs["seconds"]),
+                "ms/iteration": 1e3 * median(runs["seconds"] / runs["iteration"]),
+                "peak MiB": median(runs["peak_memory"]) / MIB,
                 "ended": _count(runs["status"]),
             }
         )
