@@ -192,8 +192,9 @@ def _write_npy(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:
 
 
 def _write_npz(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:
+    arrays: dict[str, Any] = {"H": H} if names is None else {"H": H, "sample_names": np.asarray(names)}
     with path.open("wb") as file:
-        np.savez_compressed(file, H=H, **({} if names is None else {"sample_names": np.asarray(names)}))
+        np.savez_compressed(file, **arrays)
 
 
 def _write_csv(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:
