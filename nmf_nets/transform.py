@@ -125,7 +125,7 @@ def transform(asked: Asked) -> None:
             WRITERS[output.suffix](unfinished, coded.H, dataset.sample_names)
     said = Console(soft_wrap=True, highlight=False, markup=False)
     said.print(
-        f"{X.shape[0]} rows, {asked.codes} codes, {coded.seconds:.2f} s: {part_name(model.divergence)} "
+        f"{X.shape[0]} rows, {asked.codes} codes, {coded.seconds:.3g} s: {part_name(model.divergence)} "
         f"{coded.divergence_value:.6g}, relative error {coded.relative_error:.4f}"
     )
     said.print(f"codes: {output.absolute()}")
