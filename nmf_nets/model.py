@@ -132,7 +132,6 @@ class Model:
         self.divergence.refuse(X)
         return X
 
-    @torch.no_grad()
     def coded(self, X: Matrix, codes: Kind = "own", batch_size: int | None = None) -> Iterator[tuple[Matrix, Tensor]]:
         """Batches of rows, prepared as the net sees them, each with its codes."""
         if codes not in get_args(Kind):
@@ -160,6 +159,7 @@ class Model:
                 batch = self.preprocessing(batch)
             yield batch, self._codes(batch, codes)
 
+    @torch.no_grad()
     def _codes(self, X: Matrix, codes: Kind) -> Tensor:
         net, W, terms = self.net, self.W, self.net.criterion.on_H
         if codes == "own":

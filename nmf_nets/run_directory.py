@@ -61,8 +61,8 @@ class RunDirectory:
             raise Refusal(f"resume={self.path} is not the directory of a run: it has no {self.config.name}.")
         try:
             text = self.config.read_text()
-            directory = OmegaConf.to_container(OmegaConf.create(text), resolve=False)["directory"]  # pyright: ignore
-            saved = OmegaConf.create(text.replace(directory, str(self.path)))  # wherever it lies now
+            read: Any = OmegaConf.create(text)
+            saved = OmegaConf.create(text.replace(read["directory"], str(self.path)))  # wherever it lies now
         except Exception as error:  # of a parser that is given anything at all
             raise Refusal(f"{self.config} is not the configuration of a run: {first_line(error)}.") from error
         assert isinstance(saved, DictConfig)

@@ -201,19 +201,19 @@ def describe(directory: str | Path, allow: Sequence[str] = ()) -> Description:
             if schema is not None
             else f"{path} has no schema; it is not the description of a model."
         )
+    entries: dict[str, Any] = {field.name: found.get(field.name) for field in fields(Description)}
     for field in fields(Description):
         kind, *none = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
         is_one, words = KINDS[kind]
-        value = found.get(field.name)
+        value = entries[field.name]
         if not (is_one(value) or (none and value is None)):
             raise Refusal(f"{path} has {repr(value)[:40]} as its {field.name}, which must be {words}.")
-    parts = {name: found.get(name) for name in INSTANTIATED}
+    parts = {name: entries[name] for name in INSTANTIATED}
     try:
         refuse_references(parts)
         refuse_foreign_targets(parts, allow, PARTS)
     except Refusal as refusal:
         raise Refusal(f"{path}: {refusal}") from None
-    entries: dict[str, Any] = {field.name: found.get(field.name) for field in fields(Description)}
     return Description(**entries)
 
 

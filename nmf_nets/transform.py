@@ -125,7 +125,7 @@ def transform(asked: Asked) -> None:
             WRITERS[output.suffix](unfinished, coded.H, dataset.sample_names)
     said = Console(soft_wrap=True, highlight=False, markup=False)
     said.print(
-        f"{X.shape[0]} rows, {asked.codes} codes, {coded.seconds:.2f} s: {part_name(model.divergence)} "
+        f"{X.shape[0]} rows, {asked.codes} codes, {coded.seconds:.3g} s: {part_name(model.divergence)} "
         f"{coded.divergence_value:.6g}, relative error {coded.relative_error:.4f}"
     )
     said.print(f"codes: {output.absolute()}")
@@ -192,11 +192,9 @@ def _write_npy(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:
 
 
 def _write_npz(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:
+    arrays: dict[str, Any] = {"H": H} if names is None else {"H": H, "sample_names": np.asarray(names)}
     with path.open("wb") as file:
-        if names is None:
-            np.savez_compressed(file, H=H)
-        else:
-            np.savez_compressed(file, H=H, sample_names=np.asarray(names))
+        np.savez_compressed(file, **arrays)
 
 
 def _write_csv(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:

@@ -6,10 +6,12 @@ import subprocess
 import sys
 from dataclasses import dataclass, fields, replace
 
+import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
+import scipy.io.wavfile
 import scipy.sparse
 import torch
 from sklearn.datasets import load_digits
@@ -71,6 +73,36 @@ def digits(path, seed):
     np.save(path, load_digits().data[seed::97])
 
 
+def array_of_zarr(path, seed):
+    pytest.importorskip("zarr").save(path, counts(seed))
+
+
+def dataset_of_hdf5(path, seed):
+    with pytest.importorskip("h5py").File(path, "w") as file:
+        file["X"] = counts(seed)
+
+
+def cells(path, seed):
+    made = pytest.importorskip("anndata").AnnData(scipy.sparse.csr_matrix(counts(seed)))
+    made.var_names = list(frame(seed))
+    made.write_h5ad(path)
+
+
+def lines_of_words(path, seed):
+    rows = counts(seed).astype(int)
+    path.write_text("\n".join(" ".join(f"term{j}" for j in range(12) for _ in range(row[j])) for row in rows))
+
+
+def pictures(path, seed):
+    path.mkdir()
+    for i, row in enumerate(np.random.default_rng(seed).random((40, 4, 3))):
+        matplotlib.image.imsave(path / f"{i}.png", row, cmap="gray")
+
+
+def noise(path, seed):
+    scipy.io.wavfile.write(path, 8000, np.random.default_rng(seed).normal(scale=0.1, size=4000).astype(np.float32))
+
+
 MATRIX = ("data=matrix", "data.path=training/{file}")
 TF_IDF = (*MATRIX, "+preprocessing@data.preprocessing=tf_idf")
 DOORS = {
@@ -83,6 +115,12 @@ DOORS = {
     "mtx": Door(TF_IDF, "x.mtx", lambda path, seed: scipy.io.mmwrite(path, scipy.sparse.coo_array(counts(seed)))),
     "csv": Door(MATRIX, "x.csv", lambda path, seed: frame(seed).to_csv(path, index=False)),
     "parquet": Door(MATRIX, "x.parquet", lambda path, seed: frame(seed).to_parquet(path)),
+    "zarr": Door(MATRIX, "x.zarr", array_of_zarr),
+    "hdf5": Door(MATRIX, "x.h5", dataset_of_hdf5),
+    "anndata": Door(("data=anndata", "data.path=training/{file}"), "x.h5ad", cells),
+    "text": Door(("data=text", "data.path=training/{file}"), "x.txt", lines_of_words),
+    "images": Door(("data=images", "data.path=training/{file}"), "pictures", pictures),
+    "audio": Door(("data=audio", "data.path=training/{file}", "data.n_fft=64", "data.hop=32"), "x.wav", noise),
 }
 
 
