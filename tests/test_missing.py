@@ -498,7 +498,7 @@ UNSTORED = ("data=matrix", "data.path=ratings.npz", "data.missing=unstored", "n_
 )
 def test_ratings_are_trained_on_and_judged_by_those_that_were_given(train, ratings, overrides):
     full, seen = ratings
-    ran = train(*UNSTORED, *overrides, "trainer.max_epochs=60")
+    ran = train(*UNSTORED, *overrides, "trainer.max_epochs=30")
     summary = summary_of(ran)
     found = load_file(ran.directory / "run" / "factors.safetensors")
     rows = found["rows"]
