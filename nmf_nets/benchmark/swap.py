@@ -26,7 +26,6 @@ from sklearn.preprocessing import MinMaxScaler
 import nmf_nets
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.benchmark.report.table import Table
-from nmf_nets.data.matrix import read
 from nmf_nets.estimators.base import BaseNMF
 from nmf_nets.factorization import Factorization
 
@@ -191,7 +190,7 @@ def examples(faces: Path | None = None) -> Iterator[Example]:
         lambda of, seed: of.MiniBatchNMF(10, beta_loss="kullback-leibler", random_state=seed, batch_size=256),
         _counts,
     )
-    images = (lambda: read(faces).X / 255) if faces else (lambda: _digits()[0])
+    images = (lambda: contents_of(faces).X / 255) if faces else (lambda: _digits()[0])
     of_faces = "faces" if faces else "digits for faces"
     yield _estimator(
         f"{of_faces}, 6 components, tol=5e-3", lambda of, seed: of.NMF(6, tol=5e-3, random_state=seed), images
