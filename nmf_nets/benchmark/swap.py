@@ -26,6 +26,7 @@ from sklearn.preprocessing import MinMaxScaler
 import nmf_nets
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.benchmark.report.table import Table
+from nmf_nets.contents import contents_of
 from nmf_nets.estimators.base import BaseNMF
 from nmf_nets.factorization import Factorization
 
