@@ -199,7 +199,8 @@ def judge(
     peer = f"scikit-learn {'cd' if isinstance(divergence, Frobenius) else 'mu'}"
     ours: dict[str, Method] = {type(update).__name__: Classical(Solver(update), random)}
     fast = fastest(X, divergence)
-    if named(fast, X, divergence) != Solver(update):
+    solver = named(fast, X, divergence)
+    if type(solver.update) is not type(update) or replace(solver, update=update) != Solver(update):
         ours[fast] = Classical(fast, random)
     problem = Problem(
         X, divergence, start.n_components, seed, criterion.on_H, criterion.on_W, own.n_components, criterion.between

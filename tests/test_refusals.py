@@ -26,13 +26,17 @@ def with_entry(value):
 
 FILES = {
     "negative": ("x.npy", with_entry(-1.5), ["x.npy", "non-negative", "X[3, 4] is -1.5", "shift, clip or drop"]),
-    "nan": ("x.npy", with_entry(np.nan), ["x.npy", "X[3, 4] is nan", "impute"]),
+    "nan": ("x.npy", with_entry(np.nan), ["x.npy", "X contains NaN at [3, 4]", "data.missing=nan", "impute"]),
     "infinite": ("x.npy", with_entry(np.inf), ["x.npy", "X[3, 4] is inf"]),
     "one dimension": ("x.npy", GOOD[0], ["x.npy", "two dimensions", "(6,)", "X[None, :]"]),
     "empty": ("x.npy", np.zeros((0, 4)), ["x.npy", "at least one sample", "(0, 4)"]),
     "objects": ("x.npy", np.array([["a", 1]], dtype=object), ["x.npy", "cannot be read as .npy"]),
     "text in a csv": ("x.csv", "a,b\n1,2\n3,four\n", ["x.csv", "column 'b'", "'four'", "row 2", "remove or encode"]),
-    "missing in a csv": ("x.csv", "a,b\n1,2\n3,\n", ["x.csv", "X[1, 1] is nan", "impute"]),
+    "missing in a csv": (
+        "x.csv",
+        "a,b\n1,2\n3,\n",
+        ["x.csv", "X contains NaN at [1, 1]", "data.missing=nan", "impute"],
+    ),
     "ragged csv": ("x.csv", "1,2\n3,4,5\n6,7,8,9\n", ["x.csv", "cannot be read as .csv"]),
     "empty csv": ("x.csv", "", ["x.csv", "cannot be read as .csv"]),
     "two planes": ("x.npz", {"a": GOOD, "b": GOOD}, ["x.npz", "named X", "a (20, 6), b (20, 6)"]),

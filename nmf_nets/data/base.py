@@ -207,7 +207,8 @@ class TableDataModule(FileDataModule, ABC):
     ):
         super().__init__(path, **rows)
         refuse_missing(missing)
-        self.missing, self.signed = missing, signed
+        self.missing: Missing = missing
+        self.signed = signed
         self.weights = None if weights is None else Path(weights).expanduser()
 
     def read(self, path: Path, feature_names: Sequence[str] | None = None) -> Dataset:
