@@ -248,7 +248,7 @@ REFUSED = {
     "rows at a time in words": (["batch_size=many"], "batch_size is 'many', but must be an integer of at least 1"),
     "neither yes nor no": (["overwrite=yes"], "overwrite is 'yes', but must be true or false"),
     "a run that is none": (["run=nowhere"], "nowhere holds no model.json"),
-    "data that are not there": (["data=nowhere.npy"], "'nowhere.npy', but there is no such file"),
+    "data that are not there": (["data=nowhere.npy"], "'nowhere.npy' cannot be read, as there is no such file"),
     "other features": (["data=other.npy"], "other.npy: X has 5 features, but the net was trained on 64"),
     "negative data": (["data=negative.npy"], "negative.npy: X must be non-negative, but X[0, 0] is -1"),
     "a format that is none": (["output=codes.txt"], "must end with one of .npy, .npz, .csv, .parquet, .h5ad"),
@@ -295,7 +295,7 @@ def test_features_with_other_names_are_refused(saved, command, tmp_path):
     frame(1).rename(columns={"term3": "other"}).to_csv(tmp_path / "new.csv", index=False)
     ran = command("run=run", "data=new.csv", main=transform_main)
     assert ran.code == 2
-    assert "new.csv has the feature 'other' in column 3, where the net was trained on 'term3'" in ran.sentence
+    assert "new.csv lacks 1 of the 12 features that are asked for: 'term3'" in ran.sentence
 
 
 def test_a_table_is_coded_exactly_or_not_at_all(saved, command, tmp_path):

@@ -131,7 +131,7 @@ def test_other_ways_to_say_a_colour_are_understood(tmp_path, mode):
     picture[0] = 255
     Image.fromarray(picture).convert(mode).save(tmp_path / "x.tif")
     with Image.open(tmp_path / "x.tif") as image:
-        assert image.mode == mode
+        assert image.mode in (mode, "RGB")  # to which Pillow before 13 turns YCbCr
     for colour in (False, True):
         found = Images(tmp_path, colour=colour, dtype="float64").read(tmp_path)
         assert np.allclose(found.X.numpy().reshape(2, 3, -1), [[[1]], [[0]]])
