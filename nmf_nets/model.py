@@ -63,7 +63,7 @@ class Model:
     update: Update
     preprocessing: Preprocessing | None
     feature_names: tuple[str, ...] | None
-    image_shape: tuple[int, int] | None
+    image_shape: tuple[int, ...] | None
     classes: tuple[Any, ...] | None
     signed: bool
 

@@ -74,7 +74,7 @@ KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
     str: (lambda value: isinstance(value, str), "a text"),
     int: (lambda value: type(value) is int and value >= 1, "an integer of at least 1"),
     bool: (lambda value: isinstance(value, bool), "true or false"),
-    list[int]: (lambda value: _list_of(int, value) and len(value) == 2, "two integers"),
+    list[int]: (lambda value: _list_of(int, value) and len(value) in (2, 3), "two or three integers"),
     list[str]: (lambda value: _list_of(str, value), "a list of texts"),
     list[Any]: (lambda value: isinstance(value, list), "a list"),
     dict[str, Any]: (lambda value: isinstance(value, dict), "an object"),
@@ -170,7 +170,7 @@ def load(directory: str | Path, device: str | torch.device = "cpu", allow: Seque
         _made(about.update, Update, path),
         None if preprocessing is None else preprocessing.to(device),
         None if about.feature_names is None else tuple(about.feature_names),
-        None if about.image_shape is None else (about.image_shape[0], about.image_shape[1]),
+        None if about.image_shape is None else tuple(about.image_shape),
         None if about.classes is None else tuple(about.classes),
         about.signed,
     )

@@ -120,6 +120,7 @@ DOORS = {
     "anndata": Door(("data=anndata", "data.path=training/{file}"), "x.h5ad", cells),
     "text": Door(("data=text", "data.path=training/{file}"), "x.txt", lines_of_words),
     "images": Door(("data=images", "data.path=training/{file}"), "pictures", pictures),
+    "colours": Door(("data=images", "data.path=training/{file}", "data.colour=true"), "pictures", pictures),
     "audio": Door(("data=audio", "data.path=training/{file}", "data.n_fft=64", "data.hop=32"), "x.wav", noise),
 }
 
