@@ -540,8 +540,8 @@ def test_a_file_of_weights_is_trained_with(train, ratings, tmp_path):
 REFUSED = {
     ("encoder=mlp",): "encoder=mlp would see zeros where nothing was observed",
     ("optimizer=online",): "GramSums cannot heed weights of X; use update=multiplicative",
-    ("init=nndsvd",): "this init knows no weights",
-    ("init=kmeans",): "this init knows no weights",
+    ("init=nndsvd",): "a guess for those of sparse data that were not observed would make them dense",
+    ("init=separable",): "rows are selected by all of their entries",
     ("optimizer=block", "update=least_squares"): "takes no weights; use hals or pivoting",
     ("decoder=convex", "optimizer=multiplicative", "encoder=table"): "decoder=convex mixes whole samples",
     ("+penalty@penalties_H.near=graph",): "a graph of neighbours needs all of X",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nmf_nets.division import divisor, ratio
 from nmf_nets.factorization import Factorization
-from nmf_nets.matrix import Matrix
+from nmf_nets.matrix import DenseMatrix, Matrix
 from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.shapes import Components, Rows
 from nmf_nets.updates.pivoting import Pivoting
@@ -38,19 +38,35 @@ def integer(generator: torch.Generator) -> int:
     return int(torch.randint(2**31, (), generator=generator, device=generator.device))
 
 
-def refuse_weights(X: Matrix) -> None:
-    """Raises Refusal where X has some."""
-    if X.weights is not None:
-        raise Refusal("this init knows no weights: what was not observed would count as 0; use init=random.")
+def completed(X: Matrix) -> Matrix:
+    """X without weights: v x + (1 − v) r_i c_j / μ, with the means r, c and μ of what was observed of its row, its
+    column and all, and v the weights by their largest.
+
+    An EM step from the model of independence; X without weights is itself.
+    Raises Refusal for sparse X with weights, which would become dense.
+    Source: Srebro & Jaakkola (2003).
+    """
+    if X.weights is None:
+        return X
+    if X.is_sparse:
+        raise Refusal(
+            "this init needs every entry, and a guess for those of sparse data that were not observed would make them "
+            "dense; use init=random."
+        )
+    v = X.weights / X.weights.amax()
+    seen, total = v * X.values, v.sum()
+    rows, columns, mean = seen.sum(1, keepdim=True), seen.sum(0), seen.sum() / total
+    r = torch.where(v.sum(1, keepdim=True) > 0, ratio(rows, v.sum(1, keepdim=True)), mean)
+    c = torch.where(v.sum(0) > 0, ratio(columns, v.sum(0)), mean)
+    return DenseMatrix(seen + (1 - v) * r * ratio(c, mean))
 
 
 def nonzero_rows(X: Matrix, n_components: int) -> Rows:
     """Where an init may look for components: rows of zeros are made of any, and are none.
 
-    Raises Refusal for weights, and if there are fewer such rows than components.
+    Raises Refusal if there are fewer such rows than components.
     """
     refuse_n_components(n_components)
-    refuse_weights(X)
     rows = torch.nonzero(X.row_sum(X.values.abs()))[:, 0]
     if len(rows) < n_components:
         raise Refusal(

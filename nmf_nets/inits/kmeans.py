@@ -8,7 +8,7 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
 from nmf_nets.factorization import Factorization
-from nmf_nets.inits.base import centroids, coded, integer, nonzero_rows
+from nmf_nets.inits.base import centroids, coded, completed, integer, nonzero_rows
 from nmf_nets.matrix import Matrix
 
 
@@ -17,9 +17,10 @@ def kmeans(X: Matrix, n_components: int, generator: torch.Generator, positive: b
 
     scikit-learn's k-means from one k-means++ start. Sparse X stays sparse.
     positive: fills zeros, which multiplicative updates cannot leave.
-    Raises Refusal for weights and for fewer different rows than components.
+    What was not observed is guessed (`completed`). Raises Refusal for fewer different rows than components.
     Source: Wild, Curry & Dougherty (2004), who normalise rows first: spherical_kmeans.
     """
+    X = completed(X)
     Y = X.rows(nonzero_rows(X, n_components))
     once: Any = 1  # its annotation says a string
     of = KMeans(n_components, n_init=once, random_state=integer(generator))

@@ -4,7 +4,7 @@ import torch
 
 from nmf_nets.division import divisor
 from nmf_nets.factorization import Factorization
-from nmf_nets.inits.base import refuse_n_components, refuse_weights
+from nmf_nets.inits.base import completed, refuse_n_components
 from nmf_nets.matrix import Matrix
 from nmf_nets.spectrum import truncated_svd
 
@@ -16,11 +16,10 @@ def nndsvd(X: Matrix, n_components: int, generator: torch.Generator | None = Non
     """h_k = √(σ_k c) u/‖u‖, w_k = √(σ_k c) v/‖v‖ for the larger of the pairs (u⁺, v⁺), (u⁻, v⁻), c = ‖u‖‖v‖.
 
     No chance in it. Holds exact zeros, which multiplicative updates cannot leave: nndsvda and nndsvdar have none.
-    Source: Boutsidis & Gallopoulos (2008).
+    What was not observed is guessed (`completed`). Source: Boutsidis & Gallopoulos (2008).
     """
     refuse_n_components(n_components, min(X.shape))
-    refuse_weights(X)
-    U, s, Vt = truncated_svd(X, n_components)
+    U, s, Vt = truncated_svd(completed(X), n_components)
     U, Vt = (torch.where(M.abs() > ROUNDING, M, 0) for M in (U, Vt))
     up, vp, un, vn = U.clamp(min=0), Vt.clamp(min=0), (-U).clamp(min=0), (-Vt).clamp(min=0)
     up_norm, un_norm = torch.linalg.vector_norm(up, dim=0), torch.linalg.vector_norm(un, dim=0)

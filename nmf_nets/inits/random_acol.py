@@ -3,7 +3,7 @@
 import torch
 
 from nmf_nets.factorization import Factorization
-from nmf_nets.inits.base import centroids, coded, nonzero_rows
+from nmf_nets.inits.base import centroids, coded, completed, nonzero_rows
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import refuse_count
 
@@ -15,10 +15,11 @@ def random_acol(
 
     No row is drawn twice: components take fewer, at least one each, where there are not so many.
     positive: fills zeros, which multiplicative updates cannot leave.
-    Raises Refusal for weights and for fewer different rows than components.
+    What was not observed is guessed (`completed`). Raises Refusal for fewer different rows than components.
     Source: Langville, Meyer, Albright, Cox & Duling (2006), whose samples are columns.
     """
     refuse_count("init.rows", rows)
+    X = completed(X)
     among = nonzero_rows(X, n_components)
     order = torch.randperm(len(among), generator=generator, device=generator.device).to(X.device)
     each = min(rows, len(among) // n_components)

@@ -6,7 +6,7 @@ import torch
 from sklearn.cluster import kmeans_plusplus
 
 from nmf_nets.factorization import Factorization
-from nmf_nets.inits.base import centroids, coded, integer, nonzero_rows, too_few_rows
+from nmf_nets.inits.base import centroids, coded, completed, integer, nonzero_rows, too_few_rows
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import Components, Rows
 
@@ -23,9 +23,11 @@ def spherical_kmeans(X: Matrix, n_components: int, generator: torch.Generator, p
     Rows y_i = x_i / ‖x_i‖, without those that are zero, are in the cluster of the w_k with the largest cosine; from one
     k-means++ start. An empty cluster begins anew with the row that is least like its own. Sparse X stays sparse.
     positive: fills zeros, which multiplicative updates cannot leave.
-    Raises Refusal for weights and for rows of fewer different directions than components.
+    What was not observed is guessed (`completed`).
+    Raises Refusal for rows of fewer different directions than components.
     Source: Dhillon & Modha (2001); Wild, Curry & Dougherty (2004).
     """
+    X = completed(X)
     Y = X.rows(nonzero_rows(X, n_components)).to(torch.float64)
     Y = Y.with_values(Y.values / Y.of_rows(Y.row_sum(Y.values.square()).sqrt()))
     plusplus: Any = kmeans_plusplus  # scikit-learn types its sparse matrices as none

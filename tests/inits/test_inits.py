@@ -6,9 +6,10 @@ from sklearn.decomposition._nmf import _initialize_nmf
 
 from nmf_nets import spectrum
 from nmf_nets.as_matrix import as_matrix
+from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.factorization import Factorization
 from nmf_nets.fit import factorize
-from nmf_nets.inits.base import coded, refuse_n_components
+from nmf_nets.inits.base import coded, completed, refuse_n_components
 from nmf_nets.inits.kmeans import kmeans
 from nmf_nets.inits.nndsvd import nndsvd
 from nmf_nets.inits.nndsvda import nndsvda
@@ -345,10 +346,64 @@ def test_too_few_rows_are_refused(init, A):
             start(init, X)
 
 
-@table(ANYTHING[1:] + FROM_ROWS)
-def test_weights_are_refused(init):
-    with pytest.raises(Refusal, match="weights"):
-        start(init, as_matrix(numbers(), weights=np.ones((30, 20))))
+COMPLETING = [member for member in ANYTHING[1:] + FROM_ROWS if member[0] is not separable]
+
+
+def planted_and_hidden(share: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
+    """Of rank four, and where it is seen: nothing of a row and of a column among it."""
+    chance = np.random.default_rng(6)
+    seen = chance.random((40, 25)) >= share
+    seen[7], seen[:, 3] = False, False
+    return chance.gamma(0.5, size=(40, 4)) @ chance.gamma(0.5, size=(4, 25)), seen
+
+
+@table(COMPLETING)
+def test_what_was_not_observed_is_guessed(init):
+    A, seen = planted_and_hidden()
+    found = start(init, as_matrix(np.where(seen, A, np.nan), weights=seen))
+    other = start(init, as_matrix(np.where(seen, A, 1e9), weights=seen))
+    assert torch.equal(found.H, other.H)
+    assert torch.equal(found.W, other.W)
+    X = as_matrix(A, weights=seen)
+    assert Frobenius().total(X, found) < 0.7 * Frobenius().total(X, start(random, X))
+    if init is random_acol:  # whose rows are drawn
+        return
+    as_zeros = start(init, as_matrix(np.where(seen, A, 0)))
+    assert Frobenius().total(as_matrix(A), found) < Frobenius().total(as_matrix(A), as_zeros)
+
+
+@table(COMPLETING)
+def test_where_all_was_observed_nothing_is_guessed(init):
+    for weights in (np.ones((30, 20)), np.full((30, 20), 3.0)):
+        check_close(start(init, as_matrix(numbers(), weights=weights)), start(init, as_matrix(numbers())), 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ([[1, 1, 1], [1, 1, 0]], [[1, 2, 3], [4, 5, 4.5]]),  # mean of the row 4.5, of the column 3, of all 3
+        ([[2, 2, 2], [2, 2, 1]], [[1, 2, 3], [4, 5, None]]),
+        ([[0, 0, 0], [1, 1, 1]], [[4, 5, 6], [4, 5, 6]]),
+    ],
+)
+def test_the_guess_is_that_of_independence(weights, expected):
+    X = as_matrix(np.array([[1.0, 2, 3], [4, 5, 6]]), weights=np.array(weights, float))
+    if expected[1][2] is None:  # half of what was seen, half of what the means say
+        rows, columns, mean = 12 / 2.5, (3 + 0.5 * 6) / 1.5, 18 / 5.5
+        expected = [[1, 2, 3], [4, 5, 0.5 * 6 + 0.5 * rows * columns / mean]]
+    np.testing.assert_allclose(completed(X).dense().numpy(), expected)
+
+
+@table(COMPLETING)
+def test_sparse_data_are_not_made_dense_for_a_guess(init):
+    A, seen = planted_and_hidden()
+    with pytest.raises(Refusal, match=r"would make them dense; use init=random"):
+        start(init, as_matrix(A, weights=scipy.sparse.csr_array(seen.astype(float))))
+
+
+def test_rows_are_not_selected_by_a_guess():
+    with pytest.raises(Refusal, match="X has weights; impute"):
+        start(separable, as_matrix(numbers(), weights=np.ones((30, 20))))
 
 
 def test_kmeans_starts_from_the_centroids_of_clusters_that_stand_apart():
