@@ -138,6 +138,11 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
             "which holds out the last ones."
         )
     rivals = {name.replace("_", " "): part(node) for name, node in config.rivals.items()}
+    if not (rivals or config.plain_rivals):
+        raise Refusal(
+            "plain_rivals is false and there are no rivals, so that nothing could be said of the gap; add one, or use "
+            "plain_rivals=true."
+        )
     callbacks = {"stopwatch": Stopwatch(), **{name: part(node) for name, node in config.callbacks.items()}}
     loggers: list[Logger] = [MetricsFile(run.metrics), *(part(node) for node in config.logger.values())]
     trainer = part(config.trainer)(logger=loggers, callbacks=list(callbacks.values()), default_root_dir=run.path)

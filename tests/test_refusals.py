@@ -91,6 +91,7 @@ CONFIGS = {
         ["encoder=exact", "encoder.implicit=true", "update=multiplicative"],
         ["encoder.implicit", "multiplicative", "frobenius"],
     ),
+    "nothing to be compared with": (["plain_rivals=false"], ["plain_rivals is false", "no rivals"]),
     "all rows held out": (["data.validation=0.5", "data.test=0.5"], ["data.validation is 0.5", "less than 1"]),
     "no batch": (["data.batch_size=0"], ["data.batch_size is 0", "at least 1"]),
     "half precision": (["data.dtype=float16"], ["data.dtype", "'float16'", "float32 or float64"]),

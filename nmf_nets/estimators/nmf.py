@@ -131,8 +131,9 @@ class NMF(BaseNMF):
         if self.encoder is None:
             return exact_codes(X, W, criterion)
         self.encoder_.refuse_data(X, criterion.on_H)
+        trained = getattr(torch, str(self.components_.dtype))
         with torch.no_grad():
-            return self.encoder_(X, W, terms=criterion.on_H)
+            return self.encoder_(X.to(trained), W.to(trained), terms=criterion.on_H).to(X.dtype)
 
     # The solver -------------------------------------------------------------------------------------------------------
 

@@ -300,6 +300,9 @@ def test_an_encoder_codes_in_one_pass_at_a_loss_that_it_states(encoder, beta):
     assert model.code_gap_ < untrained.code_gap_ or encoder == "refined"
     again = pickle.loads(pickle.dumps(model))
     assert (again.transform(unseen) == model.transform(unseen)).all()
+    single = model.transform(unseen.astype(np.float32))
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, model.transform(unseen), rtol=1e-3, atol=1e-3 * codes.max())
 
 
 def test_an_encoder_of_ones_own():
