@@ -101,7 +101,7 @@ def groups_page() -> str:
         lines.append(f"| [{group}]({group}.md) | {chosen} |")
     lines += [
         "",
-        "What is in no group stands in the files of the two programs: [train and benchmark](programs.md).",
+        "What is in no group stands in the files of the programs: [train, benchmark and dashboard](programs.md).",
         "",
     ]
     return "\n".join([*lines, "```{toctree}", ":hidden:", "", "programs", *groups(), "```", ""])
@@ -109,7 +109,7 @@ def groups_page() -> str:
 
 def programs_page() -> str:
     lines = ["# The programs", ""]
-    for name, program in (("train", "python train.py"), ("benchmark", "nmf-benchmark")):
+    for name, program in (("train", "python train.py"), ("benchmark", "nmf-benchmark"), ("dashboard", "nmf-dashboard")):
         lines += [f"(config-{name})=", f"## {name}.yaml", "", f"Of `{program}`: every name below can be set.", ""]
         lines += ["```yaml", (CONFIGS / f"{name}.yaml").read_text().rstrip(), "```", ""]
     return "\n".join(lines)
