@@ -251,7 +251,9 @@ REFUSED = {
     "weights must be positive somewhere": nothing_counts,
     "encoder=mlp would see zeros where": holes_only_later,
     "encoder=mlp would see zeros": lambda: model(missing=np.nan, encoder="mlp").fit(hidden()),
-    "this init knows no weights": lambda: model(missing=np.nan, init="nndsvda").fit(hidden()),
+    "would make them dense; use init=random": lambda: model(missing="unstored", init="nndsvda").fit(
+        stored(complete(), seen())
+    ),
     "for data without weights alone": lambda: model(missing=np.nan, solver="cd", shuffle=True).fit(hidden()),
 }
 
