@@ -58,7 +58,7 @@ def stopped(tmp_path):
     """The directory of a run that was stopped after its first checkpoint."""
     run = RunDirectory(tmp_path / "run")
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = compose("train", [f"directory={run.path}", "logger=none"])
+        config = compose("train", [f"directory={run.path}", "logger=none", "parameters={}"])
     run.save_config(config)
     run.checkpoint.parent.mkdir()
     torch.save({"global_step": 1, "state_dict": {"weight": torch.ones(500)}}, run.checkpoint)
