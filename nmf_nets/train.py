@@ -153,12 +153,7 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
     run.forget_after(step)
     trainer.fit(net, datamodule=data, ckpt_path=None if step < 0 else run.checkpoint, weights_only=True)
     save_model(run, config, net, data)
-
-    seconds = callbacks["stopwatch"].seconds
-    with Console(stderr=True).status(f"the classical solvers run from the same start for the same {seconds:.1f} s"):
-        best_known = Path(config.best_known)
-        verdict = judge(net, data, start, update, seconds, config.seed, best_known, rivals, config.plain_rivals)
-    factors = net.own_factors(X)
+    factors = net.own_factors(X.to(net.device))
     made_of = {} if isinstance(net.decoder, Linear) else named_weights(net.decoder)
     run.save_factors(
         factors if made_of else factors.balanced(),
@@ -166,6 +161,11 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
         {f"decoder.{name}": weight.value for name, weight in made_of.items()},
         divergence=part_name(divergence),
     )
+
+    seconds = callbacks["stopwatch"].seconds
+    with Console(stderr=True).status(f"the classical solvers run from the same start for the same {seconds:.1f} s"):
+        best_known = Path(config.best_known)
+        verdict = judge(net, data, start, update, seconds, config.seed, best_known, rivals, config.plain_rivals)
     run.save_summary(asdict(verdict.summary))
     _show(verdict, run, loggers, trainer.global_step)
     return verdict

@@ -383,26 +383,6 @@ def test_components_of_whole_samples_are_refused():
 # Learned steps --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["dense", "sparse"])
-@pytest.mark.parametrize("beta", [2.0, 1.0])
-def test_the_gradient_of_learned_steps_is_that_of_finite_differences(beta, kind):
-    X = holding(1e3) if kind == "dense" else stored()
-    start, direction = start_of(X), uniform(N, R, seed=4)
-    lista = LISTA(start, beta_divergence(beta), 2)
-    with torch.no_grad():
-        for parameter in lista.parameters():
-            parameter += 0.1 * uniform(*parameter.shape, seed=6)
-    gradients = torch.autograd.grad((lista(X, start.W) * direction).sum(), list(lista.parameters()))
-    for parameter, gradient in zip(lista.parameters(), gradients, strict=True):
-        way, values = uniform(*parameter.shape, seed=7) - 0.5, []
-        for step in (1e-6, -1e-6):
-            with torch.no_grad():
-                parameter += step * way
-                values.append(float((lista(X, start.W) * direction).sum()))
-                parameter -= step * way
-        assert (values[0] - values[1]) / 2e-6 == pytest.approx(float((gradient * way).sum()), rel=1e-4, abs=1e-6)
-
-
 @pytest.mark.parametrize("beta", [2.0, 1.0])
 def test_learned_codes_scale_with_their_rows_and_know_no_other_row(beta):
     X = holding(0.0)
@@ -572,3 +552,14 @@ def test_nan_is_refused_with_the_way_to_allow_it(train, tmp_path):
     assert "set data.missing=nan to fit what was observed, or impute it." in ran.sentence
     allowed = train("data=matrix", "data.path=x.npy", "n_components=2", "data.missing=nan", "trainer.max_epochs=2")
     assert allowed.code == 0, allowed.err
+
+
+@pytest.mark.parametrize(
+    "overrides", [("experiment=sparse_coding",), ("experiment=seqnmf", "data.contiguous=true", "decoder.lags=2")]
+)
+def test_variants_without_plain_rivals_have_theirs_with_missing_entries_too(train, ratings, overrides):
+    ran = train(*UNSTORED, *overrides, "trainer.max_epochs=5")
+    assert ran.code == 0, ran.err
+    summary = summary_of(ran)
+    assert 0.3 < summary["observed"] < 0.5
+    assert np.isfinite(summary["gap"])

@@ -32,9 +32,8 @@ class Reseed(Callback):
 
     Where the encoder keeps codes, those of k become the best on w_k for what the others leave, [(X − X̂) w_k]₊ / ‖w_k‖²,
     which lowers the squared error; by it rows are compared in any divergence. What was not observed counts nowhere, and
-    is next to zero in w_k. A row that is fitted to half the digits
-    of its dtype starts nothing: there are then more components than the data have use for. Nothing is done where W is
-    made of several weights.
+    is next to zero in w_k. A row that is fitted to half the digits of its dtype starts nothing: there are then more
+    components than the data have use for. Nothing is done where W is made of several weights.
     """
 
     def __init__(self, growth: float = 1.25):

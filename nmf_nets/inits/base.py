@@ -42,7 +42,7 @@ def completed(X: Matrix) -> Matrix:
     """X without weights: v x + (1 − v) r_i c_j / μ, with the means r, c and μ of what was observed of its row, its
     column and all, and v the weights by their largest.
 
-    An EM step from the model of independence; X without weights is itself.
+    The imputation of `half_steps.gram.ImputedHalfStep`, with independence for X̂; X without weights is itself.
     Raises Refusal for sparse X with weights, which would become dense.
     Source: Srebro & Jaakkola (2003).
     """

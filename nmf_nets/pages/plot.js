@@ -63,10 +63,11 @@ function along(values) {
 function upwards(values, { log, whole }) {
   let [low, high] = [Math.min(...values), Math.max(...values)];
   if (log) {
+    const only = low === high ? [low] : null;
     [low, high] = [low / 1.15, Math.max(high * 1.15, low * 10 ** 0.1)];
     const part = (value) => (Math.log10(value) - Math.log10(low)) / (Math.log10(high) - Math.log10(low));
-    let ticks = decades(low, high, 6);
-    if (ticks.length < 2) ticks = nice(low, high, 4);
+    let ticks = only ?? decades(low, high, 6);
+    if (!only && ticks.length < 2) ticks = nice(low, high, 4);
     return { place: (value) => area.bottom - (area.bottom - area.top) * part(value), ticks };
   }
   [low, high] = [Math.min(low, 0), high > Math.min(low, 0) ? high : 1];

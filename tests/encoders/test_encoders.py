@@ -126,6 +126,17 @@ def sparse(X: Tensor) -> Matrix:
     return as_matrix(scipy.sparse.csr_array(X.numpy()))
 
 
+def weighted(X: Tensor) -> Matrix:
+    """A third was not observed, and what was counts differently."""
+    v = torch.rand(X.shape, generator=torch.Generator().manual_seed(8), dtype=X.dtype)
+    return as_matrix(X, weights=torch.where(v > 1 / 3, v, 0))
+
+
+def stored(X: Tensor) -> Matrix:
+    """The same, and only what was observed is stored."""
+    return as_matrix(X, weights=scipy.sparse.csr_array(weighted(X).given_weights.numpy()))
+
+
 def start_of(X: Matrix, n_components: int = 5) -> Factorization:
     return random(X, n_components, torch.Generator().manual_seed(0))
 
@@ -347,7 +358,7 @@ def test_kullback_leibler_codes_of_the_mlp_keep_row_totals(kind):
 # Learned steps --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [as_matrix, sparse], ids=["dense", "sparse"])
+@pytest.mark.parametrize("kind", [as_matrix, sparse, weighted, stored], ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("divergence", [Frobenius(), KullbackLeibler()])
 def test_the_gradient_of_lista_is_that_of_finite_differences(divergence, kind):
     X = kind(data())
