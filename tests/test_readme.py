@@ -1,5 +1,7 @@
 import re
 import shlex
+import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,9 @@ from hydra import compose, initialize_config_dir
 import nmf_nets
 from nmf_nets.program import CONFIGS
 
-README = (Path(nmf_nets.__file__).parent.parent / "README.md").read_text()
+ROOT = Path(nmf_nets.__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 COMPARISONS = re.findall(r"^nmf-benchmark( [^#\n]*?)?\s*(?:#.*)?$", README, re.MULTILINE)
 DASHBOARDS = re.findall(r"^nmf-dashboard( [^#\n]*?)?\s*(?:#.*)?$", README, re.MULTILINE)
 COMMANDS = re.findall(r"^(?:.*&& )?python train\.py ([^#\n]+?)\s*(?:#.*)?$", README, re.MULTILINE)
@@ -56,3 +60,17 @@ def test_every_dashboard_of_the_readme_composes(command):
 
 def test_there_are_dashboards():
     assert len(DASHBOARDS) >= 3
+
+
+@pytest.mark.parametrize(
+    "source", ["README.md", ".ci/run", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))]
+)
+def test_every_command_that_is_named_is_installed(source):
+    named = set(re.findall(r"^(?:\$ )?(nmf-[a-z-]+)(?= |$)", (ROOT / source).read_text(), re.MULTILINE))
+    assert named <= set(SCRIPTS)
+
+
+@pytest.mark.parametrize("target", SCRIPTS.values(), ids=SCRIPTS)
+def test_every_installed_command_can_be_called(target):
+    module, _, name = target.partition(":")
+    assert callable(getattr(import_module(module), name))
