@@ -228,11 +228,15 @@ def _told(group: Any, X: Any) -> Contents:
         return next((_whole(group[name]) for name in names if name in group and not _is_group(group[name])), None)
 
     features, samples, shape = beside("feature_names", "vocabulary"), beside("sample_names"), beside("image_shape")
+    labels, classes = beside("labels"), beside("label_names")
+    numbered = labels is not None and classes is not None and labels.dtype.kind in "iu" and labels.size > 0
+    if numbered and labels.min() >= 0 and labels.max() < classes.size:  # else the names are those of something else
+        labels = np.array(_names(classes))[labels]
     return Contents(
         X,
         None if features is None else _names(features),
         None if samples is None else _names(samples),
-        beside("labels"),
+        labels,
         (int(shape[0]), int(shape[1])) if shape is not None and shape.shape == (2,) else None,
     )
 
