@@ -229,8 +229,7 @@ def _told(group: Any, X: Any) -> Contents:
 
     features, samples, shape = beside("feature_names", "vocabulary"), beside("sample_names"), beside("image_shape")
     labels, classes = beside("labels"), beside("label_names")
-    numbered = labels is not None and classes is not None and labels.dtype.kind in "iu" and labels.size > 0
-    if numbered and labels.min() >= 0 and labels.max() < classes.size:  # else the names are those of something else
+    if labels is not None and classes is not None and _count(labels, classes.size):
         labels = np.array(_names(classes))[labels]
     return Contents(
         X,
@@ -243,6 +242,11 @@ def _told(group: Any, X: Any) -> Contents:
 
 def _names(node: Any) -> tuple[str, ...]:
     return tuple(map(str, _whole(node).ravel()))
+
+
+def _count(labels: np.ndarray, classes: int) -> bool:
+    """Whether all are numbers of classes, from 0 on; else what is called their names is about something else."""
+    return labels.dtype.kind in "iu" and labels.size > 0 and 0 <= int(labels.min()) <= int(labels.max()) < classes
 
 
 def _whole(node: Any) -> np.ndarray:
