@@ -228,17 +228,25 @@ def _told(group: Any, X: Any) -> Contents:
         return next((_whole(group[name]) for name in names if name in group and not _is_group(group[name])), None)
 
     features, samples, shape = beside("feature_names", "vocabulary"), beside("sample_names"), beside("image_shape")
+    labels, classes = beside("labels"), beside("label_names")
+    if labels is not None and classes is not None and _count(labels, classes.size):
+        labels = np.array(_names(classes))[labels]
     return Contents(
         X,
         None if features is None else _names(features),
         None if samples is None else _names(samples),
-        beside("labels"),
+        labels,
         (int(shape[0]), int(shape[1])) if shape is not None and shape.shape == (2,) else None,
     )
 
 
 def _names(node: Any) -> tuple[str, ...]:
     return tuple(map(str, _whole(node).ravel()))
+
+
+def _count(labels: np.ndarray, classes: int) -> bool:
+    """Whether all are numbers of classes, from 0 on; else what is called their names is about something else."""
+    return labels.dtype.kind in "iu" and labels.size > 0 and 0 <= int(labels.min()) <= int(labels.max()) < classes
 
 
 def _whole(node: Any) -> np.ndarray:

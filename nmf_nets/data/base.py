@@ -40,6 +40,8 @@ class Dataset:
     """A class for every feature, where they have one."""
     frequencies: np.ndarray | None = None
     """In Hz, one for every feature and ascending, where a row is a spectrum."""
+    texts: tuple[str, ...] | None = None
+    """What each sample says, where it is a document that was read."""
 
     @property
     def shown_as(self) -> Literal["image", "spectrum", "words", "profile"]:

@@ -16,10 +16,10 @@ class MatrixFile(TableDataModule):
     (.h5, .hdf5), IDX (-ubyte).
 
     .npz, .zarr and HDF5 give the array named X, or the only two-dimensional one; beside it they may hold `labels` (a
-    class for every sample), `feature_names` or `vocabulary`, `sample_names`, and `image_shape`. Groups of data,
-    indices, indptr and shape are sparse matrices, those of 10x Genomics with their cells as samples. Tables may have a
-    header of feature names. An IDX file of images (MNIST's) brings its shape, and labels from the file that is named
-    like it.
+    class for every sample, or its number among `label_names`), `feature_names` or `vocabulary`, `sample_names`, and
+    `image_shape`. Groups of data, indices, indptr and shape are sparse matrices, those of 10x Genomics with their cells
+    as samples. Tables may have a header of feature names. An IDX file of images (MNIST's) brings its shape, and labels
+    from the file that is named like it.
     key: which array, of .npz, .zarr and HDF5.
     index_column: of a table, the name of a column that names the samples.
     transpose: for files with samples as columns.

@@ -99,7 +99,7 @@ class Text(FileDataModule):
                 f"{len(silent)} of {len(texts)} documents of {path}, {names[silent[0]]} first, say none of the "
                 f"{len(words)} words that are counted; their rows are zeros."
             )
-        return Dataset(as_matrix(counts, self.dtype), None, words, names, labels=documents.labels)
+        return Dataset(as_matrix(counts, self.dtype), None, words, names, labels=documents.labels, texts=tuple(texts))
 
     def _counter(self, path: Path, texts: list[str], feature_names: Sequence[str] | None) -> CountVectorizer:
         if feature_names is not None:

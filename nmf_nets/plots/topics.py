@@ -4,11 +4,13 @@ import math
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from nmf_nets.metrics.topics import top_features
 from nmf_nets.plots.components import MOST
-from nmf_nets.shapes import Components
+from nmf_nets.shapes import Components, PerComponent
 
 LONGEST = 22
 """Characters of a name that a panel has room for."""
@@ -45,4 +47,20 @@ def draw_topics(W: Components, feature_names: Sequence[str], count: int = 10) ->
             axes.text(share + 0.04 * largest, place, shown, va="center", fontsize=7, parse_math=False)
     more = f", the first {MOST} of {len(W)}" if len(W) > MOST else ""
     figure.suptitle(f"components (rows of W) by their strongest features{more}", fontsize=9)
+    return figure
+
+
+def draw_topic_map(
+    positions: Float[Tensor, "components 2"], sizes: PerComponent, names: Sequence[Sequence[str]]
+) -> Figure:
+    """Circles of the given areas, each with its number and, below it, its words."""
+    figure = Figure(figsize=(8.0, 7.0), layout="constrained")
+    axes = figure.subplots()
+    x, y = positions.cpu().numpy().T
+    axes.scatter(x, y, s=12_000 * sizes.cpu().numpy(), color="C0", alpha=0.35, edgecolors="C0")
+    for k, words in enumerate(names):
+        shown = " ".join(word if len(word) <= LONGEST else f"{word[: LONGEST - 1]}…" for word in words)
+        axes.annotate(f"{k}\n{shown}", (x[k], y[k]), ha="center", va="center", fontsize=7, parse_math=False)
+    axes.set(xticks=[], yticks=[], aspect="equal", title="topics by the distance of their words")
+    axes.margins(0.15)
     return figure

@@ -6,7 +6,8 @@ import scipy.sparse
 import torch
 
 from nmf_nets.as_matrix import as_matrix
-from nmf_nets.metrics.topics import npmi, top_features, topic_diversity
+from nmf_nets.metrics.topics import c_v, folded_in, halves, held_out_perplexity, npmi, top_features, topic_diversity
+from nmf_nets.refusal import Refusal
 
 
 def forms(A: np.ndarray) -> list:
@@ -153,3 +154,79 @@ def test_dead_components_are_not_diverse():
     W[1:3] = 0
     assert topic_diversity(W) == 0.5
     assert topic_diversity(0 * W) == 0
+
+
+# C_V ------------------------------------------------------------------------------------------------------------------
+
+
+def expected_c_v(A: np.ndarray, features: list[int]) -> float:
+    present, eps = A > 0, 1e-12
+
+    def score(i: int, j: int) -> float:
+        both = (present[:, i] & present[:, j]).mean() + eps
+        return math.log(both / (present[:, i].mean() * present[:, j].mean())) / -math.log(both)
+
+    vectors = np.array([[score(i, j) for j in features] for i in features])
+    whole = vectors.sum(0)
+    return float(np.mean(vectors @ whole / np.linalg.norm(vectors, axis=1) / np.linalg.norm(whole)))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_c_v_is_the_cosine_with_all_top_features_by_documents():
+    pytest.importorskip("gensim")
+    A, W = words(), components()
+    W[3] = 0
+    names = [f"word{j}" for j in range(A.shape[1])]
+    for X in forms(A):
+        found = c_v(X, W, names, 5)
+        expected = [expected_c_v(A, row) for row in top_features(W, 5).tolist()[:3]]
+        np.testing.assert_allclose(found[:3].numpy(), expected, rtol=1e-6)
+        assert bool(found[3].isnan()), "of a dead component"
+
+
+# New documents --------------------------------------------------------------------------------------------------------
+
+
+def test_halves_add_up_to_the_words_of_each_document():
+    A = 10 * words()
+    for X in forms(A):
+        first, second = halves(X, torch.Generator().manual_seed(0))
+        np.testing.assert_array_equal((first.dense() + second.dense()).numpy(), A)
+        assert float(first.sum) == pytest.approx(A.sum() / 2, rel=0.05)
+        assert bool((second.values >= 0).all())
+    with pytest.raises(Refusal, match=r"X holds 0.5; give counts"):
+        halves(as_matrix(np.array([[1.0, 0.5]])), torch.Generator())
+
+
+def test_perplexity_is_the_number_of_words_where_all_are_as_likely():
+    for seen in forms(words()):
+        assert held_out_perplexity(seen, seen, torch.ones(4, 15), torch.full((15,), 7.0)) == pytest.approx(15)
+
+
+def test_perplexity_by_hand():
+    W = torch.tensor([[3.0, 1, 0], [0, 0, 5]])
+    seen, asked = as_matrix(np.array([[4.0, 0, 0], [0, 0, 2]])), as_matrix(np.array([[1.0, 1, 0], [0, 0, 3]]))
+    frequencies = torch.tensor([9.0, 4, 4])
+    common = (frequencies + 1) / 20
+    topics = 0.9 * torch.tensor([[0.75, 0.25, 0], [0, 0, 1]]) + 0.1 * common
+    theta = folded_in(seen, topics.double(), 0.1)
+    assert theta.sum(1).tolist() == pytest.approx([1, 1])
+    p = (theta @ topics.double()).numpy()
+    expected = math.exp(-(math.log(p[0, 0]) + math.log(p[0, 1]) + 3 * math.log(p[1, 2])) / 5)
+    for scale in (1.0, 1e3):
+        found = held_out_perplexity(seen, asked, scale * W, frequencies, background=0.1)
+        assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_topics_that_made_documents_have_a_lower_perplexity_than_others():
+    chance = np.random.default_rng(0)
+    W = chance.dirichlet(np.full(50, 0.1), size=3)
+    A = chance.poisson(40 * chance.dirichlet(np.full(3, 0.2), size=80) @ W).astype(float)
+    parts = halves(as_matrix(A), torch.Generator().manual_seed(0))
+    true, other = (
+        held_out_perplexity(*parts, torch.from_numpy(topics), torch.from_numpy(A.sum(0)))
+        for topics in (W, chance.permuted(W, axis=1))
+    )
+    assert true < 0.8 * other
+    with pytest.raises(Refusal, match="least entry of W is -0"):
+        held_out_perplexity(*parts, -torch.from_numpy(W), torch.from_numpy(A.sum(0)))

@@ -1,0 +1,1 @@
+"""What components say of documents: topics, as a value, a table and a page."""
