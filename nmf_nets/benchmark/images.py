@@ -318,7 +318,7 @@ def main() -> None:
             table, figure = {"holes": holes, "noise": noise}[asked.what](given)
     print(table.markdown())  # noqa: T201 - it is a program
     if asked.to is not None and figure is not None:
-        figure.savefig(asked.to, dpi=100)
+        figure.savefig(asked.to, dpi=80)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def main() -> None:
     table, figure = relations(contents_of(asked.file).fitting, asked.components)
     print(table.markdown())  # noqa: T201 - it is a program
     if asked.to is not None:
-        figure.savefig(asked.to, dpi=100)
+        figure.savefig(asked.to, dpi=80)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def test_sparseness_that_is_asked_for_stands_in_the_table(faces):
 def test_planted_clusters_are_found_and_files_without_labels_refused(planted):
     frame = clusters(planted, seeds=2).frame.set_index("clusters")
     assert frame.loc["strongest component, NMF", "accuracy"] == 1
-    assert (frame["NMI"] <= 1).all()
+    assert frame["NMI"].max() <= 1 + 1e-12
     with pytest.raises(Refusal, match="no labels"):
         clusters(planted._replace(labels=None))
 
