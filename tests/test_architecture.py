@@ -31,7 +31,7 @@ LAYERS = [
     ["exact"],
     ["inits"],
     ["modules", "plots", "loggers", "run_directory", "fit", "stream", "sequential", "underapproximation", "pages"],
-    ["model", "estimators"],
+    ["model", "estimators", "signatures", "programmes"],
     ["saved_model"],
     ["callbacks", "benchmark"],
     ["verdict", "program"],
