@@ -206,6 +206,6 @@ def signatures_table(
 
 
 def component_names(n_components: int) -> list[str]:
-    """SBS96A, SBS96B, …: signatures that were found in these data, and are in no catalogue, as SigProfiler calls them."""
+    """SBS96A, SBS96B, …, as SigProfiler calls signatures that were found in the data and are in no catalogue."""
     once = [*ascii_uppercase]
     return [f"SBS96{letters}" for letters in [*once, *(a + b for a in once for b in once)][:n_components]]

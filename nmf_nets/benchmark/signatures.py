@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,7 @@ CAP = 100
 """Mutations a type and genome, to which SigProfilerExtractor scales genomes that have more."""
 
 PENALISED_STARTS = 3
+"""At most, of the slower multiplicative steps."""
 
 
 class Found(NamedTuple):
@@ -53,6 +54,11 @@ def best(X: np.ndarray, n_components: int, starts: int, divergence: str = "kullb
     return Found(min(_fits(X, n_components, range(starts), divergence), key=lambda fit: fit[0])[1])
 
 
+def started(X: np.ndarray, n_components: int, starts: int) -> Found:
+    """From nndsvda alone, as experiment=signatures."""
+    return Found(_fits(X, n_components, [0], init="nndsvda")[0][1])
+
+
 def capped(X: np.ndarray) -> np.ndarray:
     """Genomes with more than 100 mutations a type count as if they had so many."""
     return X * np.minimum(1, CAP * X.shape[1] / X.sum(1, keepdims=True))
@@ -66,8 +72,8 @@ def sparse(X: np.ndarray, n_components: int, starts: int) -> Found:
 def tight(X: np.ndarray, n_components: int, starts: int) -> Found:
     """Minimum volume, of capped genomes."""
     X = capped(X)
-    settings = {"penalties_W": [Volume(10.0, X.T)], "l2_H": 1e-3, "solver": "mu"}
-    fits = _fits(X, n_components, range(min(starts, PENALISED_STARTS)), max_iter=1000, **settings)
+    seeds = range(min(starts, PENALISED_STARTS))
+    fits = _fits(X, n_components, seeds, max_iter=1000, penalties_W=[Volume(10.0, X.T)], l2_H=1e-3, solver="mu")
     return Found(min(fits, key=lambda fit: fit[0])[1])
 
 
@@ -88,18 +94,26 @@ def resampled(X: np.ndarray, n_components: int, starts: int, passes: int = 10) -
         centres = ordered.mean(0)
     points = ordered.flatten(0, 1).numpy()
     labels = np.tile(np.arange(n_components), len(solutions))
-    values = silhouette_samples(points, labels, metric="cosine")
-    return Found(centres, np.bincount(labels, values) / np.bincount(labels))
+    values = np.asarray(silhouette_samples(points, labels, metric="cosine"))
+    return Found(centres, values.reshape(-1, n_components).mean(0))
 
 
 def scikit_learn(X: np.ndarray, n_components: int, starts: int) -> Found:
-    settings = {"init": "random", "solver": "mu", "beta_loss": "kullback-leibler", "max_iter": 2000, "tol": 1e-7}
-    models = [ScikitLearnNMF(n_components, random_state=seed, **settings).fit(X) for seed in range(starts)]
+    settings: dict[str, Any] = {
+        "init": "random",
+        "solver": "mu",
+        "beta_loss": "kullback-leibler",
+        "max_iter": 2000,
+        "tol": 1e-7,
+    }
+    settings |= {"n_components": n_components}
+    models = [ScikitLearnNMF(random_state=seed, **settings).fit(X) for seed in range(starts)]
     return Found(torch.from_numpy(min(models, key=lambda model: model.reconstruction_err_).components_))
 
 
 METHODS: dict[str, Method] = {
     "KL": best,
+    "KL, nndsvda start": started,
     "KL, genomes capped": lambda X, r, starts: best(capped(X), r, starts),
     "KL, resamples clustered": resampled,
     "KL, L1 on W": sparse,
@@ -109,9 +123,7 @@ METHODS: dict[str, Method] = {
 }
 
 
-def signatures(
-    X: np.ndarray, catalogue: Catalogue, numbers: Iterable[int] = NUMBERS, starts: int = 10
-) -> Table:
+def signatures(X: np.ndarray, catalogue: Catalogue, numbers: Iterable[int] = NUMBERS, starts: int = 10) -> Table:
     """A row for each number and method; what it costs is the time of all starts."""
     rows = []
     for n_components in numbers:
@@ -137,21 +149,23 @@ def signatures(
             )
     title = f"{len(X)} genomes, {X.sum():,.0f} mutations, {len(catalogue.names)} known signatures, {starts} starts"
     note = (
-        "Means over components of the cosine with the nearest known signature, with the one that it is assigned to, and "
-        "with a mixture of known ones; then the greatest cosine that any component has with the signature. Silhouettes of "
-        f"{3 * starts} solutions, the mean and the least of a cluster."
+        "Means over components of the cosine with the nearest known signature, with the one that it is assigned to, "
+        "and with a mixture of known ones; then the greatest cosine that any component has with the signature. "
+        f"Silhouettes of {3 * starts} solutions, the mean and the least of a cluster."
     )
     cosines = ["silhouette", "least", "best cosine", "assigned", "as mixtures", *ASKED]
-    return Table("signatures", title, pd.DataFrame(rows), {**dict.fromkeys(cosines, "{:.3f}"), "seconds": "{:.1f}"}, note)
+    return Table(
+        "signatures", title, pd.DataFrame(rows), {**dict.fromkeys(cosines, "{:.3f}"), "seconds": "{:.1f}"}, note
+    )
 
 
 def _fits(
-    X: np.ndarray, n_components: int, seeds: Iterable[int], divergence: str = "kullback_leibler", **settings: object
+    X: np.ndarray, n_components: int, seeds: Iterable[int], divergence: str = "kullback_leibler", **settings: Any
 ) -> list[tuple[float, Components]]:
     """Of each seed the loss, with penalties, and W."""
     given = as_matrix(X)
-    asked = {"max_iter": 2000, "tol": 1e-7, **settings}
-    fits = [factorize(given, n_components, divergence=divergence, init="random", seed=s, **asked) for s in seeds]  # pyright: ignore[reportArgumentType]
+    asked: dict[str, Any] = {"init": "random", "max_iter": 2000, "tol": 1e-7, **settings}
+    fits = [factorize(given, n_components, divergence=divergence, seed=seed, **asked) for seed in seeds]
     return [(fit.history[-1].loss, fit.W) for fit in fits]
 
 

@@ -20,7 +20,6 @@ from nmf_nets.signatures import (
     component_names,
     exposures,
     interval,
-    matches,
     read_catalogue,
     signatures_table,
 )
@@ -90,7 +89,8 @@ class Signatures(Callback):
 def _titles(table: pd.DataFrame) -> list[str]:
     if "assigned" not in table:
         return list(table["signature"])
-    return [f"{row.signature}: {row.mixture or row.assigned}, {row.mixture_cosine:.2f}" for row in table.itertuples()]
+    shown = zip(table["signature"], table["mixture"], table["mixture_cosine"], strict=True)
+    return [f"{name}: {mixture}, cosine {cosine:.3f}" for name, mixture, cosine in shown]
 
 
 def _data(trainer: Trainer) -> MatrixDataModule:

@@ -28,8 +28,8 @@ def refuse_types(types: Sequence[str]) -> None:
     for name in types:
         if not TYPE.fullmatch(name):
             raise Refusal(
-                f"signatures are drawn over types of mutation such as A[C>A]A, but a feature is called {name!r}; a table "
-                "with types as rows needs data.transpose=true data.index_column=0."
+                f"signatures are drawn over types of mutation such as A[C>A]A, but a feature is called {name!r}; a "
+                "table with types as rows needs data.transpose=true data.index_column=0."
             )
     if len(types) != 96 or len(set(types)) != 96:
         raise Refusal(f"signatures are drawn over the 96 types of mutation, but there are {len(set(types))}.")
@@ -65,8 +65,8 @@ def draw_signatures(
             axes.axvline(edge - 0.5, color="0.85", linewidth=0.6, zorder=0)
     for place, (name, colour) in enumerate(COLOURS.items()):
         strip = panels[0].get_xaxis_transform()
-        panels[0].plot((16 * place - 0.4, 16 * place + 15.4), (1.06, 1.06), color=colour, linewidth=6, clip_on=False,
-                       transform=strip, solid_capstyle="butt")  # fmt: skip
+        ends_of_strip, look = (16 * place - 0.4, 16 * place + 15.4), {"linewidth": 6, "solid_capstyle": "butt"}
+        panels[0].plot(ends_of_strip, (1.06, 1.06), color=colour, clip_on=False, transform=strip, **look)
         panels[0].text(16 * place + 7.5, 1.13, name, transform=strip, ha="center", va="bottom", fontsize=9)
     panels[-1].set_xticks(range(96), [f"{types[j][0]}{types[j][2]}{types[j][-1]}" for j in order], rotation=90)
     panels[-1].tick_params(axis="x", labelsize=5, length=1.5)
@@ -74,10 +74,10 @@ def draw_signatures(
 
 
 def draw_exposures(exposures: Codes, genomes: Sequence[str], names: Sequence[str]) -> Figure:
-    """Stacked bars, a genome each, most mutations first: above how many mutations each signature made, below the parts."""
-    counts = exposures.detach().cpu().numpy()
-    counts = counts[np.argsort(-counts.sum(1), kind="stable")]
-    ordered = [genomes[i] for i in np.argsort(-exposures.detach().cpu().numpy().sum(1), kind="stable")]
+    """Stacked bars, a genome each, most mutations first: above mutations by each signature, below their parts."""
+    made = exposures.detach().cpu().numpy()
+    order = np.argsort(-made.sum(1), kind="stable")
+    counts, ordered = made[order], [genomes[i] for i in order]
     figure = Figure(figsize=(max(6.0, 0.36 * len(genomes) + 1.8), 5.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     for axes, values, label in ((above, counts, "mutations"), (below, 100 * _shares(counts), "% of mutations")):
