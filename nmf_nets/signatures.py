@@ -144,8 +144,9 @@ def bootstrap(
     """Draws every count anew from a Poisson distribution with the count as its mean, refits both factors from the
     given ones, and puts components in the places of those that they match.
 
-    As it never leaves their neighbourhood, it says how much of a solution is chance of the counts; what other solutions
-    there are, other starts say. Source: the resampling of Islam et al. (2022), SigProfilerExtractor.
+    It says how much of a solution is chance of the counts, not which others explain them as well: where each signature
+    lacks in some genomes there are none, and intervals cover true exposures; elsewhere they need not.
+    Source: the resampling of Islam et al. (2022), SigProfilerExtractor.
     """
     refuse_count("replicates", replicates)
     chance = torch.Generator().manual_seed(seed)
