@@ -99,10 +99,11 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:SHOWN])) + (", …" if len(names) > SHOWN else "")
 
 
-def contents_of(path: Path, key: str | None = None, index_column: str | None = None) -> Contents:
+def contents_of(path: Path, key: str | None = None, index_column: str | int | None = None) -> Contents:
     """What lies at the path, read as the end of its name says; no code that a file may hold is run.
 
-    key: which array, in formats that hold several. index_column: of a table, the column that names the samples.
+    key: which array, in formats that hold several. index_column: of a table, the column that names the samples, by its
+    own name or its place from 0.
     Raises Refusal for what cannot be read.
     """
     name = path.name.lower().removesuffix(".gz")
@@ -296,8 +297,12 @@ def _read_table(path: Path, separator: str) -> pd.DataFrame:
     return pd.read_csv(path, sep=separator, header=None if is_data else 0)
 
 
-def _of_table(frame: pd.DataFrame, path: Path, index_column: str | None) -> Contents:
+def _of_table(frame: pd.DataFrame, path: Path, index_column: str | int | None) -> Contents:
     samples = None
+    if isinstance(index_column, int):
+        if not 0 <= index_column < frame.shape[1]:
+            raise Refusal(f"data.index_column is {index_column}, but {path} has the columns 0 to {frame.shape[1] - 1}.")
+        index_column = frame.columns[index_column]
     if index_column is not None:
         if index_column not in frame.columns:
             shown = ", ".join(map(str, frame.columns[:5]))

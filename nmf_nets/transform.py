@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from nmf_nets.data.anndata import with_factors
 from nmf_nets.data.base import FileDataModule
 from nmf_nets.data.matrix import MatrixFile
 from nmf_nets.divergences.frobenius import Frobenius
@@ -26,8 +27,8 @@ from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import replacing
 from nmf_nets.saved_model import data_module, load
 
-ANNOTATED, OBSM, VARM = ".h5ad", "X_nmf", "nmf"
-"""AnnData's files, and where such a file gets H and Wᵀ."""
+ANNOTATED = ".h5ad"
+"""AnnData's files."""
 
 
 USAGE = """nmf-transform run=DIRECTORY data=ROWS [key=value …]   codes rows with what a run has learned
@@ -213,23 +214,7 @@ def _frame(H: np.ndarray, names: Sequence[str] | None) -> pd.DataFrame:
 
 
 def _write_h5ad(path: Path, H: np.ndarray, model: Model, data: Path) -> None:
-    """The file with H as obsm["X_nmf"] and Wᵀ as varm["nmf"]; a variable that the net does not know has zeros there."""
-    annotated = extra("anndata", "anndata").read_h5ad(data)
-    if annotated.n_obs != len(H):
-        raise Refusal(f"{data} has {annotated.n_obs} observations, but {len(H)} rows were coded; use .parquet, say.")
-    W, names = model.W.cpu().numpy(), model.feature_names
-    if names is None:
-        if annotated.n_vars != W.shape[1]:
-            raise Refusal(
-                f"{data} has {annotated.n_vars} variables, and the net {W.shape[1]} features without names, which "
-                "cannot be told apart; use .parquet, say."
-            )
-        weights = W.T
-    else:
-        place = pd.Index(names).get_indexer(annotated.var_names.astype(str))
-        weights = np.where(place[:, None] >= 0, W.T[place], 0)
-    annotated.obsm[OBSM], annotated.varm[VARM] = H, weights
-    annotated.write_h5ad(path)
+    with_factors(data, H, model.W.cpu().numpy(), model.feature_names).write_h5ad(path)
 
 
 WRITERS: dict[str, Callable[[Path, np.ndarray, Sequence[str] | None], None]] = {

@@ -32,6 +32,7 @@ LAYERS = [
     ["inits"],
     ["modules", "plots", "loggers", "run_directory", "fit", "stream", "sequential", "underapproximation", "pages"],
     ["model", "estimators", "topics"],
+    ["model", "estimators", "signatures", "programmes"],
     ["saved_model"],
     ["callbacks", "benchmark"],
     ["verdict", "program"],

@@ -1,16 +1,21 @@
 """Single-cell and other annotated data, as AnnData writes them."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse
 
 from nmf_nets.contents import Contents, contents_of, listed, reading, refuse_broken
 from nmf_nets.data.base import TableDataModule
 from nmf_nets.extras import extra
 from nmf_nets.refusal import Refusal
+
+OBSM, VARM = "X_nmf", "nmf"
+"""Where a file gets H and Wᵀ."""
 
 
 class AnnDataFile(TableDataModule):
@@ -27,9 +32,8 @@ class AnnDataFile(TableDataModule):
         self.layer, self.labels = layer, labels
 
     def contents(self, path: Path) -> Contents:
-        with reading(path, ".h5ad"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of files by old versions, and of names that are not unique
-            found = self._chosen(path, extra("anndata", "anndata").read_h5ad(path))
+        with reading(path, ".h5ad"):
+            found = self._chosen(path, _read(path))
             refuse_broken(found.X)
             return found
 
@@ -60,6 +64,40 @@ class AnnDataFile(TableDataModule):
             raise Refusal(f"obs[{self.labels!r}] of {path} names no class for {obs.index[i]!r}; drop such samples.")
         values = np.asarray(column)
         return values.astype(str) if values.dtype.kind == "O" else values
+
+
+def _read(path: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of files by old versions, and of names that are not unique
+        return extra("anndata", "anndata").read_h5ad(path)
+
+
+def with_factors(path: Path, H: np.ndarray, W: np.ndarray, feature_names: Sequence[str] | None) -> Any:
+    """What the file holds, with H as obsm["X_nmf"] and Wᵀ as varm["nmf"]; a variable that W does not know has zeros
+    there, and a feature that is no variable, of raw say, is left out.
+
+    Raises Refusal where H has not a row for each observation, or W, without names, not a column for each variable.
+    """
+    annotated = _read(path)
+    if annotated.n_obs != len(H):
+        raise Refusal(f"{path} has {annotated.n_obs} observations, but {len(H)} rows were coded; use .parquet, say.")
+    if feature_names is None:
+        if annotated.n_vars != W.shape[1]:
+            raise Refusal(
+                f"{path} has {annotated.n_vars} variables, and the net {W.shape[1]} features without names, which "
+                "cannot be told apart; use .parquet, say."
+            )
+        weights = W.T
+    else:
+        weights = by_variable(W, feature_names, annotated.var_names)
+    annotated.obsm[OBSM], annotated.varm[VARM] = H, weights
+    return annotated
+
+
+def by_variable(M: np.ndarray, feature_names: Sequence[str], var_names: Any) -> np.ndarray:
+    """Columns of M as rows for the variables, found by name; zeros for those that have none."""
+    place = pd.Index(feature_names).get_indexer(var_names.astype(str))
+    return np.where(place[:, None] >= 0, M.T[place], 0)
 
 
 def _refuse_scaled(path: Path, X: Any, others: list[str]) -> None:

@@ -21,8 +21,8 @@ class MatrixFile(TableDataModule):
     as samples. Tables may have a header of feature names. An IDX file of images (MNIST's) brings its shape, and labels
     from the file that is named like it.
     key: which array, of .npz, .zarr and HDF5.
-    index_column: of a table, the name of a column that names the samples.
-    transpose: for files with samples as columns.
+    index_column: of a table, the column that names the samples, by its own name or its place from 0.
+    transpose: for files with samples as columns; the index column then names the features.
     image_shape: (height, width), where a row is an image.
     """
 
@@ -30,7 +30,7 @@ class MatrixFile(TableDataModule):
         self,
         path: str | None = None,
         key: str | None = None,
-        index_column: str | None = None,
+        index_column: str | int | None = None,
         transpose: bool = False,
         image_shape: Sequence[int] | None = None,
         **table: Any,
