@@ -31,26 +31,28 @@ class Stability(Selector):
     The largest number of components whose least silhouette is at least `threshold` is chosen. `values` are of ten
     random halves of the starts. Each cluster leaves its median and its medoid, without outliers: components whose mean
     distance, at unit norm, to the nearest 30 % of the starts is above `outlier`.
+    best: the part of the starts, those with the least losses, that is looked at: others may be caught in worse minima.
     perturbation: δ > 0 fits each start to a copy of its own, X ∘ (1 + δ u), u ~ U(−1, 1), as NMFk does.
     Sources: Alexandrov et al. (2013), NMFk; Kotliar et al. (2019), cNMF, for outliers and medians.
     """
 
     score = "least silhouette"
 
-    def __init__(self, threshold: float = 0.75, perturbation: float = 0.0, outlier: float = 0.5):
-        for name, value in {"threshold": threshold, "outlier": outlier}.items():
-            if not 0 < value:
-                raise Refusal(f"{name} of selection=stability must be more than 0, but is {value!r}.")
+    def __init__(self, threshold: float = 0.75, best: float = 0.75, perturbation: float = 0.0, outlier: float = 0.5):
+        for name, value, most in (("threshold", threshold, 1), ("best", best, 1), ("outlier", outlier, 2)):
+            if not 0 < value <= most:
+                raise Refusal(f"{name} of selection=stability must be above 0 and at most {most}, but is {value!r}.")
         if not 0 <= perturbation < 1:
             raise Refusal(f"perturbation of selection=stability must be at least 0 and below 1, not {perturbation!r}.")
-        self.threshold, self.perturbation, self.outlier = threshold, perturbation, outlier
+        self.threshold, self.best, self.perturbation, self.outlier = threshold, best, perturbation, outlier
 
     def judge(self, restarts: Restarts, n_components: int, generator: torch.Generator) -> Judgement:
         if restarts.seeds < 2:
             raise Refusal("selection=stability compares starts, but seeds is 1; take 20 or more.")
-        halves = subsets(restarts.seeds, generator)
+        count = max(2, round(self.best * restarts.seeds))
+        halves = subsets(count, generator)
         fits = self._perturbed(restarts, n_components, generator) if self.perturbation else restarts[n_components]
-        W = matched(fits)
+        W = matched(_least(fits, count))
         distances, silhouettes = _distances(W), silhouettes_of(W)
         kept = density(distances, len(W)) <= self.outlier
         medians, medoids = _centres(W, distances, kept)
@@ -94,6 +96,11 @@ class Stability(Selector):
             for s in range(restarts.seeds)
         ]
         return Fits(*(torch.cat([getattr(fits, name) for fits in found]) for name in ("H", "W", "losses")))
+
+
+def _least(fits: Fits, count: int) -> Fits:
+    kept = fits.losses.argsort(stable=True)[:count]
+    return Fits(fits.H[kept], fits.W[kept], fits.losses[kept])
 
 
 def perturbed(X: Matrix, by: float, generator: torch.Generator) -> Matrix:
