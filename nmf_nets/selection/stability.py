@@ -118,12 +118,11 @@ def matched(fits: Fits) -> Stack:
     k-means of NMFk, with exactly one component of each start in a cluster.
     """
     W = normalize(fits.W.double().cpu(), dim=2, eps=TINY)
-    centres, before = W[fits.best], None
+    order, centres = torch.arange(W.shape[1]).expand(W.shape[:2]), W[fits.best]
     for _ in range(ROUNDS):
-        order = torch.stack([matching(each, centres)[1] for each in W])
-        if before is not None and bool((order == before).all()):
+        before, order = order, torch.stack([matching(each, centres)[1] for each in W])
+        if bool((order == before).all()):
             break
-        before = order
         centres = normalize(_ordered(W, order).mean(0), dim=1, eps=TINY)
     return _ordered(W, order)
 
@@ -156,7 +155,7 @@ def density(distances: Tensor, starts: int) -> Float[Tensor, " all_components"]:
 
 
 def _centres(W: Stack, distances: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """Medians and medoids of what was kept of each cluster, at unit norm; of all of a cluster that has outliers alone."""
+    """Medians and medoids of what was kept of each cluster, at unit norm; of a cluster of outliers alone, of all."""
     starts, r, _ = W.shape
     kept = kept.reshape(starts, r)
     medians, medoids = [], []
