@@ -131,7 +131,7 @@ def factorize(
     signed = solver.signed if isinstance(solver, Solver) else solver in SOLVERS and SOLVERS[solver](D).signed
     X = as_matrix(X, dtype, weights, signed=signed)
     D.refuse(X)
-    unit = _unit(X)
+    unit = unit_of(X)
     X = X if unit == 1 else X.divided(unit)
     on_H = _terms("H", frozen_H, l1_H, l2_H, penalties_H, n_components, X, D, unit)
     on_W = _terms("W", frozen_W, l1_W, l2_W, penalties_W, n_components, X, D, unit)
@@ -336,7 +336,7 @@ def _factor(name: str, M: Any, shape: tuple[int, int], X: Matrix, unit: float, s
 # Units ---------------------------------------------------------------------------------------------------------------
 
 
-def _unit(X: Matrix) -> float:
+def unit_of(X: Matrix) -> float:
     """1, or the power of 4 near the mean of data so small or large that squares would leave the range of float32."""
     mean = float(X.mean)
     return 1.0 if mean == 0 or 1e-6 < mean < 1e6 else 4.0 ** round(math.log(mean, 4))

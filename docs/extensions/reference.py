@@ -109,7 +109,8 @@ def groups_page() -> str:
 
 def programs_page() -> str:
     lines = ["# The programs", ""]
-    for name, program in (("train", "python train.py"), ("benchmark", "nmf-benchmark"), ("dashboard", "nmf-dashboard")):
+    programs = {"train": "python train.py", "select": "nmf-select", "benchmark": "nmf-benchmark"}
+    for name, program in {**programs, "dashboard": "nmf-dashboard"}.items():
         lines += [f"(config-{name})=", f"## {name}.yaml", "", f"Of `{program}`: every name below can be set.", ""]
         lines += ["```yaml", (CONFIGS / f"{name}.yaml").read_text().rstrip(), "```", ""]
     return "\n".join(lines)

@@ -180,12 +180,12 @@ def _row(kind, x, v, weighted, w, s, h, vectors, active, free, rule):
         _newton_row(x, w, s, h, x_hat, z, active, free, rule)
     else:
         _reconstruct(w, h, rule[0], x_hat)
-    return _cross_entropy(x, x_hat, z)
+    return row_cross_entropy(x, x_hat, z)
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
 @no_type_check
-def _cross_entropy(x, x_hat, z):
+def row_cross_entropy(x, x_hat, z):
     """Σ x log x̂ with 0 log x̂ = 0."""
     total = 0.0
     if x.itemsize == 4:  # the logarithm of the library is not vectorised

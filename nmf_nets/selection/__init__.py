@@ -1,0 +1,1 @@
+"""How many components the data bear, one criterion a file."""
