@@ -8,8 +8,8 @@ import torch
 
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization
-from nmf_nets.fit import factorize
 from nmf_nets.held_out import cautious, fewest, held_out_score, row_means
+from nmf_nets.inits.base import integer
 from nmf_nets.matrix import DenseMatrix, Matrix
 from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.restarts import Restarts
@@ -38,14 +38,14 @@ class BiCrossValidation(Selector):
     Rows and columns are each split at random into `folds`, and every block that a fold of rows has in common with one of
     columns is held out in turn; all this `repeats` times. The half-steps know no other data than B and C, so no entry
     that is scored has had a part in its prediction, and there is nothing to impute: sparse data stay sparse.
-    starts: of each fit, of which the one with the least loss counts; the first is nndsvda where that can be.
+    starts: of each fit, of which the one with the least loss counts.
     For every divergence, and data with weights. Refuses more folds than rows or columns.
     Source: Owen & Perry (2009), with non-negative codes in place of pseudo-inverses.
     """
 
     score = "held-out divergence, of blocks"
 
-    def __init__(self, folds: int = 2, repeats: int = 2, starts: int = 1, max_iter: int = 300, tol: float = 1e-4):
+    def __init__(self, folds: int = 2, repeats: int = 2, starts: int = 3, max_iter: int = 300, tol: float = 1e-4):
         for name, count in (("repeats", repeats), ("starts", starts), ("max_iter", max_iter)):
             refuse_count(f"{name} of bi_cross_validation", count)
         refuse_count("folds of bi_cross_validation", folds)
@@ -73,20 +73,10 @@ class BiCrossValidation(Selector):
         self, blocks: Blocks, n_components: int, divergence: Divergence, generator: torch.Generator
     ) -> Factorization:
         """Â, made of B, C and D."""
-        fits = [
-            factorize(
-                blocks.D,
-                n_components,
-                divergence=divergence,
-                init="auto" if start == 0 else "random",
-                max_iter=self.max_iter,
-                tol=self.tol,
-                kkt_tol=None,
-                seed=generator,
-            )
-            for start in range(self.starts)
-        ]
-        best = min(fits, key=lambda fit: fit.divergence_value)
+        fits = Restarts(
+            blocks.D, divergence, [n_components], self.starts, self.max_iter, self.tol, integer(generator)
+        )[n_components]
+        best = fits[fits.best]
         H = coding(blocks.B, divergence)(blocks.B, None, best.W, STEPS, PROGRESS)
         W = coding(blocks.C, divergence)(blocks.C.T, None, best.H.T, STEPS, PROGRESS).T
         mean = blocks.D.mean

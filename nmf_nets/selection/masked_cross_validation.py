@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from nmf_nets.as_matrix import as_matrix
-from nmf_nets.divergences.base import Divergence
+from nmf_nets.divergences.base import Divergence, floor
 from nmf_nets.factorization import Factorization
 from nmf_nets.fit import factorize
-from nmf_nets.held_out import cautious, fewest, held_out_score, row_means
+from nmf_nets.held_out import CAUTION, fewest, row_means
 from nmf_nets.inits.base import integer
 from nmf_nets.inits.random import random
 from nmf_nets.matrix import DenseMatrix, Matrix, SparseMatrix
@@ -51,8 +51,7 @@ class MaskedCrossValidation(Selector):
         for chance in chances:
             fit = self._unstored if isinstance(X, SparseMatrix) and X.weights is None else self._stored
             shown, held_out, factors = fit(X, n_components, divergence, chance)
-            predicted = cautious(divergence, factors, row_means(shown), row_means(shown.T) / shown.mean)
-            values.append(held_out_score(divergence, held_out, predicted, mean))
+            values.append(_score(divergence, shown, held_out, factors) / mean**divergence.beta)
         return Judgement(np.array(values))
 
     def choose(self, judgements: Mapping[int, Judgement]) -> Choice:
@@ -100,6 +99,20 @@ class MaskedCrossValidation(Selector):
         shown = as_matrix(seen, X.dtype)
         start = random(shown, n_components, chance)
         return shown, held_out, _imputed(shown, ones, divergence, start, self.max_iter, self.tol)
+
+
+def _score(divergence: Divergence, shown: Matrix, held_out: Matrix, factors: Factorization) -> float:
+    """D of a held-out entry; predictions are cautious, and no larger than what was shown.
+
+    With many components, one that a row or column hardly shows can be of any size where it is hidden.
+    """
+    x_hat = held_out.sample(factors.H, factors.W).clamp(max=shown.values.max())
+    if divergence.beta < 2:
+        rows, columns = row_means(shown), row_means(shown.T) / shown.mean
+        x_hat = (1 - CAUTION) * x_hat + CAUTION * held_out.of_rows(rows) * held_out.columns(columns)
+    seen = held_out.given_weights > 0
+    entries = divergence.entries(torch.where(seen, held_out.values, 1), x_hat, floor(held_out))
+    return float(torch.where(seen, held_out.given_weights * entries, 0).sum(dtype=torch.float64) / held_out.mass)
 
 
 def _weighted(X: Matrix, weights: Tensor) -> Matrix:
