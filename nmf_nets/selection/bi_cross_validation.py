@@ -44,6 +44,7 @@ class BiCrossValidation(Selector):
     """
 
     score = "held-out divergence, of blocks"
+    better = "low"
 
     def __init__(self, folds: int = 2, repeats: int = 2, starts: int = 3, max_iter: int = 300, tol: float = 1e-4):
         for name, count in (("repeats", repeats), ("starts", starts), ("max_iter", max_iter)):

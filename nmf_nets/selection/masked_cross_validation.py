@@ -35,6 +35,7 @@ class MaskedCrossValidation(Selector):
     """
 
     score = "held-out divergence, of entries"
+    better = "low"
 
     def __init__(self, part: float = 0.1, repeats: int = 5, max_iter: int = 200, tol: float = 1e-4):
         for name, count in (("repeats", repeats), ("max_iter", max_iter)):

@@ -19,7 +19,7 @@ from nmf_nets.matrix import Matrix
 from nmf_nets.penalties.base import Penalty, refuse_strength
 from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.restarts import Restarts
-from nmf_nets.selection.base import Choice, Judgement, Selector, agreement
+from nmf_nets.selection.base import Choice, Judgement, Selector
 from nmf_nets.shapes import Codes, PerComponent, Scalar
 from nmf_nets.updates.multiplicative import Multiplicative
 
@@ -168,14 +168,16 @@ class Relevance(Selector):
         kept = [int((prior.relevance(end.factors) > 1 + self.margin).sum()) for end in ends]
         relevance = prior.relevance(best.factors).sort(descending=True).values
         return Judgement(
-            relevance.cpu().numpy(), {"dispersion": best.dispersion}, {"kept": np.array(kept, dtype=np.int64)}
+            relevance.cpu().numpy(),
+            figures={"dispersion": best.dispersion},
+            arrays={"kept": np.array(kept, dtype=np.int64)},
         )
 
     def choose(self, judgements: Mapping[int, Judgement]) -> Choice:
         most = max(judgements)
         judgement = judgements[most]
         count = int((judgement.values > 1 + self.margin).sum())
-        sureness = agreement(list(judgement.arrays["kept"]), count)
+        sureness = float((judgement.arrays["kept"] == count).mean())
         if count == most:
             return Choice(None, sureness, f"all {most} components stay relevant; try more")
         if count == 0:
