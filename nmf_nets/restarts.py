@@ -176,10 +176,12 @@ def fit_together(
     max_iter: int,
     tol: float,
     fitted: Callable[[int], None] = lambda count: None,
+    relaxed: bool = True,
 ) -> list[Factorization]:
     """What `Solver(HALS())`, or `Solver(Multiplicative(divergence))`, makes of each start, of any numbers of components.
 
     Each stops for itself, as in `factorize`.
+    relaxed: multiplicative steps are taken further than they would go, until D is seen to rise; see `multiply_starts`.
     """
     steps = _Sweeps(X) if isinstance(divergence, Frobenius) else _Multiplications(X)
     done: list[Factorization | None] = [None] * len(starts)
@@ -188,15 +190,18 @@ def fit_together(
     W = np.concatenate([start.W.numpy() for start in starts])
     sizes = np.array([start.n_components for start in starts])
     losses, iteration = np.full(len(starts), np.inf), 0
+    further = np.full(len(starts), relaxed)
     while going:
         first = np.concatenate([[0], np.cumsum(sizes)])
         count = min(EVERY, max_iter - iteration)
         use_threads(H.size * X.shape[1])
-        steps.advance(H, W, first, count)
+        steps.advance(H, W, first, further, count)
         iteration += count
         before, losses = losses, steps.losses(H, W, first)
-        with np.errstate(invalid="ignore"):
-            stop = (tol > 0) & (before - losses <= tol * count * losses) | (iteration >= max_iter)
+        settled = before - losses <= tol * count * losses
+        rose = further & ~(losses <= before)
+        further &= ~rose
+        stop = (tol > 0) & settled & ~rose | (iteration >= max_iter)
         if not stop.any():
             continue
         for place in np.flatnonzero(stop):
@@ -205,7 +210,7 @@ def fit_together(
             done[going[place]] = Factorization(H_made, W_made)
         fitted(int(stop.sum()))
         rows = np.repeat(~stop, sizes)
-        H, W, sizes, losses = H[rows], W[rows], sizes[~stop], losses[~stop]
+        H, W, sizes, losses, further = H[rows], W[rows], sizes[~stop], losses[~stop], further[~stop]
         going = [start for start, stopped in zip(going, stop, strict=True) if not stopped]
     return [factors for factors in done if factors is not None]
 
@@ -214,8 +219,8 @@ class _Steps(ABC):
     """Of all starts: H is K × n and W K × m, and a start has the rows from `first` to the next one's."""
 
     @abstractmethod
-    def advance(self, H: np.ndarray, W: np.ndarray, first: np.ndarray, iterations: int) -> None:
-        """In place."""
+    def advance(self, H: np.ndarray, W: np.ndarray, first: np.ndarray, further: np.ndarray, iterations: int) -> None:
+        """In place; `further` are the starts that may go further than a step goes."""
 
     @abstractmethod
     def losses(self, H: np.ndarray, W: np.ndarray, first: np.ndarray) -> np.ndarray:
@@ -229,7 +234,7 @@ class _Sweeps(_Steps):
         self.X, self.precise = X.numpy(), X.numpy().astype(np.float64)
         self.square_norm = float(X.square_norm)
 
-    def advance(self, H: np.ndarray, W: np.ndarray, first: np.ndarray, iterations: int) -> None:
+    def advance(self, H: np.ndarray, W: np.ndarray, first: np.ndarray, further: np.ndarray, iterations: int) -> None:
         for _ in range(iterations):
             sweep_starts(H, W @ self.X.T, W, first)
             sweep_starts(W, H @ self.X, H, first)
@@ -250,8 +255,8 @@ class _Multiplications(_Steps):
         self.X, self.floor = X.numpy(), X.numpy().dtype.type(floor(X))
         self.constant = float(X.self_entropy - X.sum)
 
-    def advance(self, H: np.ndarray, W: np.ndarray, first: np.ndarray, iterations: int) -> None:
-        multiply_starts(self.X, H, W, first, self.floor, iterations)
+    def advance(self, H: np.ndarray, W: np.ndarray, first: np.ndarray, further: np.ndarray, iterations: int) -> None:
+        multiply_starts(self.X, H, W, first, further, self.floor, iterations)
 
     def losses(self, H: np.ndarray, W: np.ndarray, first: np.ndarray) -> np.ndarray:
         totals = np.empty(len(first) - 1)

@@ -35,6 +35,7 @@ ALLOWED = (
     "nmf_nets.loggers",
     "nmf_nets.modules",
     "nmf_nets.optimizers",
+    "nmf_nets.selection",
     "nmf_nets.solver",
     "pytorch_lightning.Trainer",
     "pytorch_lightning.callbacks",

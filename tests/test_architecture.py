@@ -31,12 +31,14 @@ LAYERS = [
     ["exact"],
     ["inits"],
     ["modules", "plots", "loggers", "run_directory", "fit", "stream", "sequential", "underapproximation", "pages"],
-    ["model", "estimators"],
+    ["restarts"],
+    ["model", "estimators", "selection"],
+    ["recommendation", "judgements"],
     ["saved_model"],
     ["callbacks", "benchmark"],
     ["verdict", "program"],
     ["report"],
-    ["train", "transform", "dashboard"],
+    ["train", "transform", "dashboard", "select"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 

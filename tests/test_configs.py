@@ -28,6 +28,7 @@ ROOMS = {
     "optimizer": "optimizers",
     "penalty": "penalties",
     "preprocessing": "preprocessing",
+    "selection": "selection",
     "update": "updates",
 }
 GROUPS_WITHOUT_A_ROOM = {"experiment", "method", "task", "trainer"}

@@ -15,6 +15,9 @@ from nmf_nets.kernels.hals import sweep_block
 WIDTH = 1024
 """Features that are passed over at a time: their part of W stays in the first cache for several components."""
 
+FAR = 16.0
+"""Steps by larger factors are taken as they are."""
+
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 @no_type_check
@@ -62,24 +65,26 @@ def _gram(M):
 
 @numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def multiply_starts(X, H, W, first, floor, iterations):
+def multiply_starts(X, H, W, first, relaxed, floor, iterations):
     """So many multiplicative steps of the Kullback–Leibler divergence on each start's H, and then W, in place.
 
-    Features are taken WIDTH at a time, so that what all rows need of W is read once.
+    relaxed: of which starts the factors of steps, up to FAR of them, are taken to the power of 1.75: near a minimum any
+    power below 2 leads to it, and this one in half the steps, but D may rise on the way.
+    Source: Salakhutdinov & Roweis (2003).
     """
     for start in numba.prange(len(first) - 1):
         part = slice(first[start], first[start + 1])
         for _ in range(iterations):
-            _multiply(X, H[part], W[part], floor)
+            _multiply(X, H[part], W[part], relaxed[start], floor)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
 @no_type_check
-def _multiply(X, H, W, floor):
-    (n, m), r, zero, most = X.shape, len(H), X.dtype.type(0), np.finfo(X.dtype).max
-    sums, pushes = np.zeros(r, X.dtype), np.zeros((n, r), X.dtype)
+def _multiply(X, H, W, relaxed, floor):
+    (n, m), r, zero = X.shape, len(H), X.dtype.type(0)
+    sums, pushes = np.zeros(r, X.dtype), np.zeros((r, n), X.dtype)
     ratio, N, h = np.empty(WIDTH, X.dtype), np.empty((r, WIDTH), X.dtype), np.empty(r, X.dtype)
-    for left in range(0, m, WIDTH):
+    for left in range(0, m, WIDTH):  # what all rows need of W is read once
         width = min(WIDTH, m - left)
         for k in range(r):
             for j in range(width):
@@ -91,10 +96,9 @@ def _multiply(X, H, W, floor):
                 w, push = W[k, left : left + width], zero
                 for j in range(width):
                     push += ratio[j] * w[j]
-                pushes[i, k] += push
+                pushes[k, i] += push
     for k in range(r):
-        for i in range(n):
-            H[k, i] *= min(pushes[i, k] / sums[k], most) if sums[k] > 0 else X.dtype.type(1)
+        _step(H[k], pushes[k], sums[k], relaxed)
         sums[k] = 0
         for i in range(n):
             sums[k] += H[k, i]
@@ -109,10 +113,24 @@ def _multiply(X, H, W, floor):
                 for j in range(width):
                     push[j] += code * ratio[j]
         for k in range(r):
-            if sums[k] > 0:
-                w, push = W[k, left : left + width], N[k]
-                for j in range(width):
-                    w[j] *= min(push[j] / sums[k], most)
+            _step(W[k, left : left + width], N[k], sums[k], relaxed)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
+@no_type_check
+def _step(h, N, P, relaxed):
+    """h ← h ∘ N / P, where P > 0."""
+    if P <= 0:
+        return
+    most, far = np.finfo(h.dtype).max, h.dtype.type(FAR)
+    if relaxed:
+        for i in range(len(h)):
+            q = min(N[i] / P, most)
+            near = q if q < far else far
+            h[i] *= q * np.sqrt(near * np.sqrt(near)) if q < far else q
+    else:
+        for i in range(len(h)):
+            h[i] *= min(N[i] / P, most)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})

@@ -31,6 +31,19 @@ def clustering_accuracy(labels: Labels, clusters: Labels) -> float:
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / counts.sum())
 
 
+def misplacements(labels: Labels, clusters: Labels) -> int:
+    """How many samples are not where most of their class is, by the best matching in which every cluster holds a class.
+
+    With fewer clusters than classes, classes share a cluster; with more, each class has several. With as many it is
+    n (1 − `clustering_accuracy`).
+    """
+    counts = contingency_matrix(_numpy(labels), _numpy(clusters))
+    counts = counts if counts.shape[0] >= counts.shape[1] else counts.T
+    own = counts.max(1, keepdims=True)  # each goes where most of it is, but for one that every cluster is sure of
+    one = linear_sum_assignment(counts - own, maximize=True)
+    return int(counts.sum() - own.sum() - (counts - own)[one].sum())
+
+
 def normalized_mutual_information(labels: Labels, clusters: Labels) -> float:
     """2 I(labels; clusters) / (H(labels) + H(clusters)); 1 where both are one group.
 

@@ -55,7 +55,7 @@ class Consensus(Selector):
         tree = average_linkage(C)
         figures = {
             "dispersion": dispersion(C),
-            "clusters in use": float(np.median([len(np.unique(found)) for found in clusters])),
+            "clusters": float(np.median([len(np.unique(found)) for found in clusters])),
         }
         return Judgement(
             np.array([cophenetic_correlation(consensus_matrix(clusters[half.numpy()])) for half in halves]),
@@ -70,7 +70,7 @@ class Consensus(Selector):
         )
 
     def choose(self, judgements: Mapping[int, Judgement]) -> Choice:
-        used = {n for n, judgement in judgements.items() if judgement.figures["clusters in use"] >= n}
+        used = {n for n, judgement in judgements.items() if judgement.figures["clusters"] >= n}
 
         def rule(curve: Curve) -> int | None:
             return last_before_the_fall(curve, used)
