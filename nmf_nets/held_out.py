@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmf_nets.division import ratio
 from nmf_nets.divergences.base import Divergence
+from nmf_nets.division import ratio
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.shapes import PerSample
@@ -31,7 +31,8 @@ def row_means(X: Matrix) -> PerSample:
 def cautious(divergence: Divergence, factors: Factorization, rows: Tensor, columns: Tensor) -> Factorization:
     """For β < 2, 0.98 H W + 0.02 rows ⊗ columns, the prediction of independence.
 
-    With β < 2 a prediction of 0 for what then is more costs without bound, and one such entry would outweigh all others.
+    With β < 2 a prediction of 0 for what then is more costs without bound, and one such entry would outweigh all
+    others.
     """
     if divergence.beta >= 2:
         return factors

@@ -35,9 +35,9 @@ class Blocks(NamedTuple):
 class BiCrossValidation(Selector):
     """D ≈ H W is fitted, B coded on W and Cᵀ on Hᵀ, and A is predicted as the product of these codes.
 
-    Rows and columns are each split at random into `folds`, and every block that a fold of rows has in common with one of
-    columns is held out in turn; all this `repeats` times. The half-steps know no other data than B and C, so no entry
-    that is scored has had a part in its prediction, and there is nothing to impute: sparse data stay sparse.
+    Rows and columns are each split at random into `folds`, and every block that a fold of rows has in common with one
+    of columns is held out in turn; all this `repeats` times. The half-steps know no other data than B and C, so no
+    entry that is scored has had a part in its prediction, and there is nothing to impute: sparse data stay sparse.
     starts: of each fit, of which the one with the least loss counts.
     For every divergence, and data with weights. Refuses more folds than rows or columns.
     Source: Owen & Perry (2009), with non-negative codes in place of pseudo-inverses.
@@ -51,7 +51,9 @@ class BiCrossValidation(Selector):
             refuse_count(f"{name} of bi_cross_validation", count)
         refuse_count("folds of bi_cross_validation", folds)
         if folds < 2:
-            raise Refusal("folds of bi_cross_validation must be at least 2, but is 1; a fit needs what is not held out.")
+            raise Refusal(
+                "folds of bi_cross_validation must be at least 2, but is 1; a fit needs what is not held out."
+            )
         self.folds, self.repeats, self.starts, self.max_iter, self.tol = folds, repeats, starts, max_iter, tol
 
     def judge(self, restarts: Restarts, n_components: int, generator: torch.Generator) -> Judgement:
@@ -74,9 +76,9 @@ class BiCrossValidation(Selector):
         self, blocks: Blocks, n_components: int, divergence: Divergence, generator: torch.Generator
     ) -> Factorization:
         """Â, made of B, C and D."""
-        fits = Restarts(
-            blocks.D, divergence, [n_components], self.starts, self.max_iter, self.tol, integer(generator)
-        )[n_components]
+        fits = Restarts(blocks.D, divergence, [n_components], self.starts, self.max_iter, self.tol, integer(generator))[
+            n_components
+        ]
         best = fits[fits.best]
         H = coding(blocks.B, divergence)(blocks.B, None, best.W, STEPS, PROGRESS)
         W = coding(blocks.C, divergence)(blocks.C.T, None, best.H.T, STEPS, PROGRESS).T
@@ -109,9 +111,7 @@ def blocks(X: Matrix, rows: Rows, columns: Rows) -> Blocks:
     )
     rows, columns = rows.to(X.device), columns.to(X.device)
     upper, lower = X.rows(rows).T, X.rows(other_rows).T
-    return Blocks(
-        *(_in_row_order(part.rows(index).T) for part in (upper, lower) for index in (columns, other_columns))
-    )
+    return Blocks(*(_in_row_order(part.rows(index).T) for part in (upper, lower) for index in (columns, other_columns)))
 
 
 def _others(index: Rows, length: int) -> Rows:

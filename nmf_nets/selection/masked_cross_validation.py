@@ -28,8 +28,8 @@ class MaskedCrossValidation(Selector):
     """A part of the entries, drawn at random, is hidden from a fit with weights, and scored; all this `repeats` times.
 
     Of sparse data all entries can be hidden, zeros too, but no more of them than are stored: a fit then imputes them
-    with H W in each of its iterations, which never raises D of the others, as d(h w | x̂) ≥ 0 is added, and holds nothing
-    but what is stored or hidden. Of sparse data with weights what is stored alone was observed, and is hidden.
+    with H W in each of its iterations, which never raises D of the others, as d(h w | x̂) ≥ 0 is added, and holds
+    nothing but what is stored or hidden. Of sparse data with weights what is stored alone was observed, and is hidden.
     For every divergence. Refuses a part of sparse data that is larger than their density.
     Source: Wold (1978).
     """
@@ -50,8 +50,10 @@ class MaskedCrossValidation(Selector):
         chances = [torch.Generator().manual_seed(integer(generator)) for _ in range(self.repeats)]
         values = []
         for chance in chances:
-            fit = self._unstored if isinstance(X, SparseMatrix) and X.weights is None else self._stored
-            shown, held_out, factors = fit(X, n_components, divergence, chance)
+            if isinstance(X, SparseMatrix) and X.weights is None:
+                shown, held_out, factors = self._unstored(X, n_components, divergence, chance)
+            else:
+                shown, held_out, factors = self._stored(X, n_components, divergence, chance)
             values.append(_score(divergence, shown, held_out, factors) / mean**divergence.beta)
         return Judgement(np.array(values))
 
@@ -119,7 +121,11 @@ def _score(divergence: Divergence, shown: Matrix, held_out: Matrix, factors: Fac
 def _weighted(X: Matrix, weights: Tensor) -> Matrix:
     """X with other weights, and zero where they are."""
     values = torch.where(weights > 0, X.values, 0)
-    return SparseMatrix(X.with_values(values).csr, weights) if isinstance(X, SparseMatrix) else DenseMatrix(values, weights)
+    return (
+        SparseMatrix(X.with_values(values).csr, weights)
+        if isinstance(X, SparseMatrix)
+        else DenseMatrix(values, weights)
+    )
 
 
 LOOK = 10
@@ -127,7 +133,7 @@ LOOK = 10
 
 
 def _imputed(
-    X: SparseMatrix, hidden: Any, divergence: Divergence, factors: Factorization, max_iter: int, tol: float
+    X: Matrix, hidden: Any, divergence: Divergence, factors: Factorization, max_iter: int, tol: float
 ) -> Factorization:
     """Lowers D of what is not hidden: with x̂ in the place of what is, D of all is the same, and nowhere below it."""
     one = X.with_values(torch.ones_like(X.values)).numpy()

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from nmf_nets.criterion import Terms
-from nmf_nets.division import ratio
 from nmf_nets.divergences.base import Divergence
+from nmf_nets.division import ratio
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.base import integer
 from nmf_nets.inits.random import random
@@ -214,7 +214,7 @@ LOOK = 10
 
 
 def level(factors: Factorization, prior: Prior) -> Factorization:
-    """The same product with f(h_k) = f(w_k), where their sum is least; a component that is dead on a side is so on both."""
+    """The same product with f(h_k) = f(w_k), where their sum is least; what is dead on one side is so on both."""
     h, w = prior.size(factors.H), prior.size(factors.W.T)
     power = 0.5 if prior.form == "l1" else 0.25
     grow, shrink = (ratio(w, h) ** power).to(factors.H.dtype), (ratio(h, w) ** power).to(factors.H.dtype)
