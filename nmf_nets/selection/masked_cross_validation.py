@@ -23,6 +23,9 @@ from nmf_nets.selection.base import Choice, Judgement, Selector
 from nmf_nets.solver import Solver
 from nmf_nets.solvers import named
 
+LOOK = 10
+"""Iterations between two looks at the loss of a fit that imputes."""
+
 
 class MaskedCrossValidation(Selector):
     """A part of the entries, drawn at random, is hidden from a fit with weights, and scored; all this `repeats` times.
@@ -50,20 +53,25 @@ class MaskedCrossValidation(Selector):
         chances = [torch.Generator().manual_seed(integer(generator)) for _ in range(self.repeats)]
         values = []
         for chance in chances:
-            if isinstance(X, SparseMatrix) and X.weights is None:
-                shown, held_out, factors = self._unstored(X, n_components, divergence, chance)
-            else:
-                shown, held_out, factors = self._stored(X, n_components, divergence, chance)
+            shown, held_out, factors = self.fitted(X, n_components, divergence, chance)
             values.append(_score(divergence, shown, held_out, factors) / mean**divergence.beta)
         return Judgement(np.array(values))
 
     def choose(self, judgements: Mapping[int, Judgement]) -> Choice:
         return Choice(*fewest({number: judgement.values for number, judgement in judgements.items()}))
 
+    def fitted(
+        self, X: Matrix, n_components: int, divergence: Divergence, chance: torch.Generator
+    ) -> tuple[Matrix, Matrix, Factorization]:
+        """What is shown, what is held out, and the factors of what is shown."""
+        if isinstance(X, SparseMatrix) and X.weights is None:
+            return self._unstored(X, n_components, divergence, chance)
+        return self._stored(X, n_components, divergence, chance)
+
     def _stored(
         self, X: Matrix, n_components: int, divergence: Divergence, chance: torch.Generator
     ) -> tuple[Matrix, Matrix, Factorization]:
-        """What is shown, what is held out, and the fit, where entries are hidden by their weights."""
+        """Entries are hidden by their weights."""
         weights = torch.ones_like(X.values) if X.weights is None else X.weights
         hidden = torch.rand(X.values.shape, generator=chance, dtype=torch.float64).to(X.device) < self.part
         if not bool((weights[hidden] > 0).any() & (weights[~hidden] > 0).any()):
@@ -86,7 +94,7 @@ class MaskedCrossValidation(Selector):
     def _unstored(
         self, X: SparseMatrix, n_components: int, divergence: Divergence, chance: torch.Generator
     ) -> tuple[Matrix, Matrix, Factorization]:
-        """The same, where entries are hidden that need not be stored."""
+        """Entries are hidden that need not be stored."""
         (n, m), stored = X.shape, len(X.values)
         count = round(self.part * n * m)
         if not 1 <= count <= stored:
@@ -95,7 +103,7 @@ class MaskedCrossValidation(Selector):
                 f"sparse X stores {stored:,}, {stored / (n * m):.2g} of all, and hiding more than that would cost more "
                 "than the data; give a part of at most that, or use bi_cross_validation."
             )
-        place = np.sort(np.random.default_rng(integer(chance)).choice(n * m, count, replace=False))
+        place = np.sort(np.random.default_rng(integer(chance)).choice(n * m, count, replace=False, shuffle=False))
         ones = scipy.sparse.csr_array((np.ones(count), np.divmod(place, m)), shape=X.shape)
         held_out = as_matrix(X.numpy(), X.dtype, ones)
         seen = X.numpy() - X.numpy().multiply(ones)
@@ -121,15 +129,9 @@ def _score(divergence: Divergence, shown: Matrix, held_out: Matrix, factors: Fac
 def _weighted(X: Matrix, weights: Tensor) -> Matrix:
     """X with other weights, and zero where they are."""
     values = torch.where(weights > 0, X.values, 0)
-    return (
-        SparseMatrix(X.with_values(values).csr, weights)
-        if isinstance(X, SparseMatrix)
-        else DenseMatrix(values, weights)
-    )
-
-
-LOOK = 10
-"""Iterations between two looks at the loss."""
+    if isinstance(X, SparseMatrix):
+        return SparseMatrix(X.with_values(values).csr, weights)
+    return DenseMatrix(values, weights)
 
 
 def _imputed(

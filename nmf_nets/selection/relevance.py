@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,9 @@ Form = Literal["l1", "l2"]
 
 PLAIN_STEPS = 100
 """Iterations without shrinkage at first: from a random start the dispersion is so large that what is needed dies."""
+
+LOOK = 10
+"""Iterations between two looks at the relevance."""
 
 
 @dataclass(frozen=True)
@@ -194,23 +198,14 @@ class Relevance(Selector):
         for _ in range(PLAIN_STEPS):
             H = update(X, H, W)
             W = update(X.T, W.T, H.T).T
-        before = None
-        state = None
-        for iteration, state in enumerate(
-            relevance_determination(X, divergence, level(Factorization(H, W), prior), prior, self.dispersion)
-        ):
-            if iteration % LOOK == 0:
-                now = prior.relevance(state.factors)
-                if before is not None and bool(((now - before).abs() <= LOOK * self.tol * before).all()):
-                    return state
-                before = now
-            if iteration == self.max_iter:
-                return state
-        raise AssertionError("the iterates never end")
-
-
-LOOK = 10
-"""Iterations between two looks at the relevance."""
+        states = relevance_determination(X, divergence, level(Factorization(H, W), prior), prior, self.dispersion)
+        state = next(states)
+        for _ in range(self.max_iter // LOOK):
+            before = prior.relevance(state.factors)
+            state = next(islice(states, LOOK - 1, None))
+            if bool(((prior.relevance(state.factors) - before).abs() <= LOOK * self.tol * before).all()):
+                break
+        return state
 
 
 def level(factors: Factorization, prior: Prior) -> Factorization:
