@@ -7,6 +7,7 @@ import torch
 
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.divergences.beta import beta_divergence
+from nmf_nets.factorization import Factorization
 from nmf_nets.held_out import cautious, fewest, row_means
 from nmf_nets.matrix import DenseMatrix, SparseMatrix
 from nmf_nets.refusal import Refusal
@@ -18,8 +19,12 @@ from nmf_nets.selection.masked_cross_validation import MaskedCrossValidation
 BETAS = [2.0, 1.5, 1.0, 0.5, 0.0]
 TRUE = 3
 SELECTORS: dict[str, Selector] = {
-    "blocks": BiCrossValidation(repeats=1, starts=2, max_iter=500, tol=1e-7),
-    "entries": MaskedCrossValidation(repeats=2, max_iter=500, tol=1e-7),
+    "blocks": BiCrossValidation(repeats=1, starts=1, max_iter=200, tol=1e-6),
+    "entries": MaskedCrossValidation(repeats=2, max_iter=200, tol=1e-6),
+}
+SHORT: dict[str, Selector] = {
+    "blocks": BiCrossValidation(repeats=1, starts=1, max_iter=20),
+    "entries": MaskedCrossValidation(repeats=2, max_iter=20),
 }
 
 every_divergence = pytest.mark.parametrize("beta", BETAS)
@@ -49,14 +54,13 @@ def judged(selector: Selector, X, beta: float, n_components: int, seed: int = 0)
 @every_divergence
 def test_without_noise_the_score_falls_to_nothing_at_the_planted_number_and_is_above_it_before(selector, beta):
     X = low_rank()
-    judgements = {n: judged(selector, X, beta, n) for n in range(1, TRUE + 2)}
-    assert judgements[TRUE].score < 0.02 * judgements[1].score
-    assert judgements[TRUE - 1].score > 5 * judgements[TRUE].score
-    assert selector.choose(judgements).n_components in (TRUE, TRUE + 1)
+    scores = {n: judged(selector, X, beta, n).score for n in range(1, TRUE + 1)}
+    assert scores[TRUE] < 0.05 * scores[1]
+    assert scores[TRUE] < 0.2 * scores[TRUE - 1]
 
 
 def test_blocks_of_exactly_low_rank_data_are_predicted_exactly():
-    selector = BiCrossValidation(repeats=1, starts=3, max_iter=3000, tol=1e-9)
+    selector = BiCrossValidation(repeats=1, starts=3, max_iter=1000, tol=1e-7)
     judgements = {n: judged(selector, low_rank(), 2.0, n) for n in range(1, TRUE + 3)}
     assert all(judgements[n].values.max() < 1e-6 for n in range(TRUE, TRUE + 3))
     assert all(judgements[n].values.min() > 1e-2 for n in range(1, TRUE))
@@ -103,7 +107,7 @@ def test_entries_that_are_hidden_have_no_part_in_the_fit(kind, beta):
 def test_imputing_what_is_hidden_of_sparse_data_lowers_what_weights_lower(beta):
     D, X = beta_divergence(beta), counts()
     losses = []
-    for max_iter in (1, 11, 101):
+    for max_iter in (1, 11, 41):
         shown, held_out, factors = MaskedCrossValidation(0.2, max_iter=max_iter, tol=0).fitted(
             as_matrix(X), 3, D, seeded()
         )
@@ -113,32 +117,33 @@ def test_imputing_what_is_hidden_of_sparse_data_lowers_what_weights_lower(beta):
     assert losses[0] > losses[1] > losses[2]
 
 
-@every_selector
+@pytest.mark.parametrize("selector", SHORT.values(), ids=SHORT)
 @every_divergence
-def test_scale_and_order_do_not_matter(selector, beta):
+def test_scale_does_not_matter_and_the_generator_is_all_chance_that_there_is(selector, beta):
     X = low_rank() * np.random.default_rng(2).gamma(20, 0.05, (30, 24))
     values = judged(selector, X, beta, 2).values
-    assert np.array_equal(judged(selector, X, beta, 2).values, values), "the generator is all chance that there is"
+    assert np.array_equal(judged(selector, X, beta, 2).values, values)
     np.testing.assert_allclose(judged(selector, 4.0**6 * X, beta, 2).values, values, rtol=1e-6)
     assert not np.allclose(judged(selector, X, beta, 2, seed=1).values, values, rtol=1e-3)
 
 
-@every_divergence
-def test_blocks_follow_their_rows_and_columns(beta):
-    X, D = low_rank(), beta_divergence(beta)
+def test_blocks_follow_their_rows_and_columns():
+    X = low_rank()
     rows, columns = torch.arange(0, 30, 2), torch.arange(0, 24, 3)
     p, q = torch.randperm(30, generator=seeded()), torch.randperm(24, generator=seeded(1))
-    held, moved = blocks(as_matrix(X), rows, columns), blocks(as_matrix(X[p][:, q]), p.argsort()[rows], q.argsort()[columns])
+    held, moved = (
+        blocks(as_matrix(X), rows, columns),
+        blocks(as_matrix(X[p][:, q]), p.argsort()[rows], q.argsort()[columns]),
+    )
     for name in ("A", "B", "C", "D"):
         one, other = getattr(held, name).dense(), getattr(moved, name).dense()
         assert one.shape == other.shape
         assert torch.equal(one.flatten().sort().values, other.flatten().sort().values)
-    assert D.beta == beta
 
 
 @pytest.mark.parametrize("beta", [2.0, 1.0])
 def test_sparse_blocks_stay_sparse_and_score_as_dense_ones(beta):
-    X, D = counts(20.0), beta_divergence(beta)
+    X = counts(20.0)
     rows, columns = next(iter(block_splits(X.shape, 2, seeded())))
     sparse, dense = blocks(as_matrix(X), rows, columns), blocks(as_matrix(X.toarray()), rows, columns)
     assert all(isinstance(part, SparseMatrix) for part in sparse)
@@ -146,7 +151,6 @@ def test_sparse_blocks_stay_sparse_and_score_as_dense_ones(beta):
     selector = BiCrossValidation(repeats=1, starts=1, max_iter=300, tol=1e-9)
     scores = [judged(selector, M, beta, 2).score for M in (X, X.toarray())]
     assert scores[0] == pytest.approx(scores[1], rel=0.1)
-    assert D.beta == beta
 
 
 def test_rows_and_columns_are_held_out_once_a_repeat():
@@ -158,18 +162,11 @@ def test_rows_and_columns_are_held_out_once_a_repeat():
 
 def test_a_cautious_prediction_is_mixed_with_that_of_independence():
     X = as_matrix(np.outer([1.0, 2, 3], [1.0, 4]))
-    none = as_matrix(np.zeros((3, 2)), None).dense()
-    from_nothing = cautious(
-        beta_divergence(1), factors_of(none), row_means(X), row_means(X.T) / X.mean
-    ).reconstruction
+    none = torch.zeros_like(X.dense())
+    zero = Factorization(none[:, :1], none[:1])
+    from_nothing = cautious(beta_divergence(1), zero, row_means(X), row_means(X.T) / X.mean).reconstruction
     torch.testing.assert_close(from_nothing, 0.02 * X.dense())
-    assert cautious(beta_divergence(2), factors_of(none), row_means(X), row_means(X.T)).n_components == 1
-
-
-def factors_of(M):
-    from nmf_nets.factorization import Factorization
-
-    return Factorization(torch.zeros(len(M), 1, dtype=M.dtype), torch.ones(1, M.shape[1], dtype=M.dtype))
+    assert cautious(beta_divergence(2), zero, row_means(X), row_means(X.T)) is zero
 
 
 def test_the_fewest_that_are_no_worse_than_the_best_fold_by_fold():
