@@ -178,7 +178,7 @@ def fit_together(
     fitted: Callable[[int], None] = lambda count: None,
     relaxed: bool = True,
 ) -> list[Factorization]:
-    """What `Solver(HALS())`, or `Solver(Multiplicative(divergence))`, makes of each start, of any numbers of components.
+    """What `Solver(HALS())`, or `Solver(Multiplicative(divergence))`, makes of each start, whatever its n_components.
 
     Each stops for itself, as in `factorize`.
     relaxed: multiplicative steps are taken further than they would go, until D is seen to rise; see `multiply_starts`.

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -70,7 +70,9 @@ def select(config: DictConfig) -> None:
         saved = _save_components(run, outcome, data, divergence)
     console = Console(width=max(Console().width, 92), highlight=False)
     outcome.show(console)
-    console.print(f"components: {run.factors}" if saved else "", soft_wrap=True, markup=False, end="\n" if saved else "")
+    console.print(
+        f"components: {run.factors}" if saved else "", soft_wrap=True, markup=False, end="\n" if saved else ""
+    )
     console.print(f"run directory: {run.path}", soft_wrap=True, markup=False)
 
 

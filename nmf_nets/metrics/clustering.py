@@ -37,7 +37,7 @@ def misplacements(labels: Labels, clusters: Labels) -> int:
     With fewer clusters than classes, classes share a cluster; with more, each class has several. With as many it is
     n (1 − `clustering_accuracy`).
     """
-    counts = contingency_matrix(_numpy(labels), _numpy(clusters))
+    counts = np.asarray(contingency_matrix(_numpy(labels), _numpy(clusters)))
     counts = counts if counts.shape[0] >= counts.shape[1] else counts.T
     own = counts.max(1, keepdims=True)  # each goes where most of it is, but for one that every cluster is sure of
     one = linear_sum_assignment(counts - own, maximize=True)

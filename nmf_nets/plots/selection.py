@@ -3,10 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
 ACROSS = 6
@@ -36,12 +37,12 @@ def draw_selection(panels: Sequence[Panel], matrices: Mapping[int, np.ndarray], 
     rows, below = math.ceil(len(panels) / across), math.ceil(len(matrices) / ACROSS)
     width = max(3.6 * across, 1.6 * min(ACROSS, len(matrices)))
     figure = Figure(figsize=(width, 2.9 * rows + 1.9 * below), layout="constrained")
-    parts = figure.subfigures(2 if below else 1, 1, height_ratios=[2.9 * rows, 1.9 * below] if below else None)
-    above = parts[0] if below else parts
-    grid = above.subplots(rows, across, squeeze=False).flat
+    heights = [2.9 * rows, *([1.9 * below] if below else [])]
+    parts: Any = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    grid = list(parts[0].subplots(rows, across, squeeze=False).flat)
     for axes, panel in zip(grid, panels, strict=False):
         _draw_panel(axes, panel)
-    for axes in list(grid)[len(panels) :]:
+    for axes in grid[len(panels) :]:
         axes.remove()
     if below:
         _draw_matrices(parts[1], below, matrices, recommended)
@@ -65,7 +66,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_matrices(figure, below: int, matrices: Mapping[int, np.ndarray], recommended: int | None) -> None:  # type: ignore[no-untyped-def]
+def _draw_matrices(figure: SubFigure, below: int, matrices: Mapping[int, np.ndarray], recommended: int | None) -> None:
     across = min(ACROSS, len(matrices))
     grid = list(figure.subplots(below, across, squeeze=False).flat)
     for axes, (number, C) in zip(grid, matrices.items(), strict=False):

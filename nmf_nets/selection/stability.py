@@ -31,26 +31,28 @@ class Stability(Selector):
     The largest number of components whose least silhouette is at least `threshold` is chosen. `values` are of ten
     random halves of the starts. Each cluster leaves its median and its medoid, without outliers: components whose mean
     distance, at unit norm, to the nearest 30 % of the starts is above `outlier`.
+    best: the part of the starts, those with the least losses, that is looked at: others may be caught in worse minima.
     perturbation: δ > 0 fits each start to a copy of its own, X ∘ (1 + δ u), u ~ U(−1, 1), as NMFk does.
     Sources: Alexandrov et al. (2013), NMFk; Kotliar et al. (2019), cNMF, for outliers and medians.
     """
 
     score = "least silhouette"
 
-    def __init__(self, threshold: float = 0.75, perturbation: float = 0.0, outlier: float = 0.5):
-        for name, value in {"threshold": threshold, "outlier": outlier}.items():
-            if not 0 < value:
-                raise Refusal(f"{name} of selection=stability must be more than 0, but is {value!r}.")
+    def __init__(self, threshold: float = 0.75, best: float = 0.75, perturbation: float = 0.0, outlier: float = 0.5):
+        for name, value, most in (("threshold", threshold, 1), ("best", best, 1), ("outlier", outlier, 2)):
+            if not 0 < value <= most:
+                raise Refusal(f"{name} of selection=stability must be above 0 and at most {most}, but is {value!r}.")
         if not 0 <= perturbation < 1:
             raise Refusal(f"perturbation of selection=stability must be at least 0 and below 1, not {perturbation!r}.")
-        self.threshold, self.perturbation, self.outlier = threshold, perturbation, outlier
+        self.threshold, self.best, self.perturbation, self.outlier = threshold, best, perturbation, outlier
 
     def judge(self, restarts: Restarts, n_components: int, generator: torch.Generator) -> Judgement:
         if restarts.seeds < 2:
             raise Refusal("selection=stability compares starts, but seeds is 1; take 20 or more.")
-        halves = subsets(restarts.seeds, generator)
+        count = max(2, round(self.best * restarts.seeds))
+        halves = subsets(count, generator)
         fits = self._perturbed(restarts, n_components, generator) if self.perturbation else restarts[n_components]
-        W = matched(fits)
+        W = matched(_least(fits, count))
         distances, silhouettes = _distances(W), silhouettes_of(W)
         kept = density(distances, len(W)) <= self.outlier
         medians, medoids = _centres(W, distances, kept)
@@ -96,6 +98,11 @@ class Stability(Selector):
         return Fits(*(torch.cat([getattr(fits, name) for fits in found]) for name in ("H", "W", "losses")))
 
 
+def _least(fits: Fits, count: int) -> Fits:
+    kept = fits.losses.argsort(stable=True)[:count]
+    return Fits(fits.H[kept], fits.W[kept], fits.losses[kept])
+
+
 def perturbed(X: Matrix, by: float, generator: torch.Generator) -> Matrix:
     """X ∘ (1 + δ u), u ~ U(−1, 1) for each value. Raises Refusal for weights."""
     if X.weights is not None:
@@ -111,12 +118,11 @@ def matched(fits: Fits) -> Stack:
     k-means of NMFk, with exactly one component of each start in a cluster.
     """
     W = normalize(fits.W.double().cpu(), dim=2, eps=TINY)
-    centres, before = W[fits.best], None
+    order, centres = torch.arange(W.shape[1]).expand(W.shape[:2]), W[fits.best]
     for _ in range(ROUNDS):
-        order = torch.stack([matching(each, centres)[1] for each in W])
-        if before is not None and bool((order == before).all()):
+        before, order = order, torch.stack([matching(each, centres)[1] for each in W])
+        if bool((order == before).all()):
             break
-        before = order
         centres = normalize(_ordered(W, order).mean(0), dim=1, eps=TINY)
     return _ordered(W, order)
 
@@ -149,7 +155,7 @@ def density(distances: Tensor, starts: int) -> Float[Tensor, " all_components"]:
 
 
 def _centres(W: Stack, distances: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """Medians and medoids of what was kept of each cluster, at unit norm; of all of a cluster that has outliers alone."""
+    """Medians and medoids of what was kept of each cluster, at unit norm; of a cluster of outliers alone, of all."""
     starts, r, _ = W.shape
     kept = kept.reshape(starts, r)
     medians, medoids = [], []
