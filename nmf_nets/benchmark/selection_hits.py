@@ -1,7 +1,7 @@
 """How often a planted number of components is found: `python -m nmf_nets.benchmark.selection_hits [--records FILE]`.
 
 It takes some 20 minutes of one core. With --records what is found of each data set is kept in that file as it comes,
-and a later call, also for other --levels, goes on from there; --to draws the table.
+and a later call, also for other --levels or more --sets, goes on from there; --to draws the table.
 """
 
 import argparse
@@ -84,12 +84,12 @@ def chosen(
     return found
 
 
-def records(levels: Sequence[float], sets: int, known: Frame) -> Iterator[list[dict]]:
+def records(levels: Sequence[float], planted: Sequence[int], sets: int, known: Frame) -> Iterator[list[dict]]:
     """Of each data set that is not yet known, what every criterion chooses; one set of each kind after the other."""
     done = set(zip(known["noise"], known["signal to noise"], known["planted"], known["set"], strict=True))
     for number in range(sets):
         for level in levels:
-            for r in PLANTED:
+            for r in planted:
                 for noise, beta in BETAS.items():
                     if (noise, level, r, number) in done:
                         continue
@@ -121,7 +121,7 @@ def hits(found: Frame) -> Table:
         ["noise", "signal to noise"], ascending=False
     )
     frame.insert(1, "level", [LEVELS.get(level, "") for level in frame["signal to noise"]])
-    low, high = PLANTED[0], PLANTED[-1]
+    low, high = found["planted"].min(), found["planted"].max()
     title = (
         f"The planted number found, {SHAPE[0]} × {SHAPE[1]}, {low} to {high} planted, {TRIED[0]} to {TRIED[-1]} tried"
     )
@@ -186,6 +186,7 @@ def _kept(chance: np.random.Generator, height: int, width: int, part: float) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m nmf_nets.benchmark.selection_hits", description=__doc__)
     parser.add_argument("--levels", type=float, nargs="+", default=list(LEVELS), help="signal to noise")
+    parser.add_argument("--planted", type=int, nargs="+", default=list(PLANTED), help="numbers of components")
     parser.add_argument("--sets", type=int, default=10, help="data sets of each planted number, noise and level")
     parser.add_argument("--records", type=Path, help="a CSV of what is found, which grows and is not found twice")
     parser.add_argument("--to", type=Path, help="a file for the figure, .png or .svg")
@@ -194,7 +195,7 @@ def main() -> None:
     if given.records is not None and given.records.exists():
         found = pd.read_csv(given.records)
     with pinned_threads(1):
-        for lines in records(given.levels, given.sets, found):
+        for lines in records(given.levels, given.planted, given.sets, found):
             one = pd.DataFrame(lines, columns=pd.Index(COLUMNS))
             found = one if found.empty else pd.concat([found, one], ignore_index=True)
             if given.records is not None:
