@@ -84,12 +84,12 @@ def chosen(
     return found
 
 
-def records(levels: Sequence[float], planted: Sequence[int], sets: int, known: Frame) -> Iterator[list[dict]]:
+def records(levels: Sequence[float], numbers: Sequence[int], sets: int, known: Frame) -> Iterator[list[dict]]:
     """Of each data set that is not yet known, what every criterion chooses; one set of each kind after the other."""
     done = set(zip(known["noise"], known["signal to noise"], known["planted"], known["set"], strict=True))
     for number in range(sets):
         for level in levels:
-            for r in planted:
+            for r in numbers:
                 for noise, beta in BETAS.items():
                     if (noise, level, r, number) in done:
                         continue
