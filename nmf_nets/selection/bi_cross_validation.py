@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization
@@ -18,6 +20,8 @@ from nmf_nets.shapes import Rows
 from nmf_nets.solvers import named
 from nmf_nets.updates.base import Update
 from nmf_nets.updates.pivoting import Pivoting
+
+Columns = Int[Tensor, " columns"]
 
 STEPS, PROGRESS = 300, 1e-4
 """Half-steps for the codes of a margin at most, and the part of its first step with which a row of it is done."""
@@ -94,7 +98,7 @@ def coding(X: Matrix, divergence: Divergence) -> Update:
     return Pivoting() if divergence.beta == 2 else named("auto", X, divergence).update
 
 
-def block_splits(shape: tuple[int, int], folds: int, generator: torch.Generator) -> Iterator[tuple[Rows, Rows]]:
+def block_splits(shape: tuple[int, int], folds: int, generator: torch.Generator) -> Iterator[tuple[Rows, Columns]]:
     """The rows and columns of each block that is held out."""
     of_rows, of_columns = (
         torch.randperm(length, generator=generator, device=generator.device).tensor_split(folds) for length in shape
@@ -104,7 +108,7 @@ def block_splits(shape: tuple[int, int], folds: int, generator: torch.Generator)
             yield rows, columns
 
 
-def blocks(X: Matrix, rows: Rows, columns: Rows) -> Blocks:
+def blocks(X: Matrix, rows: Rows, columns: Columns) -> Blocks:
     """A has these rows and columns."""
     other_rows, other_columns = (
         _others(index.to(X.device), length) for index, length in zip((rows, columns), X.shape, strict=True)
