@@ -179,7 +179,9 @@ class Spectrogram:
         if bool((H < 0).any() | (W < 0).any()):
             raise Refusal("sound is shared out among non-negative parts, but these factors have negative entries.")
         if not (exponent > 0 and math.isfinite(exponent)):
-            raise Refusal(f"exponent is {exponent}, but must be positive: 1 for shares of X, 2 for those of its squares.")
+            raise Refusal(
+                f"exponent is {exponent}, but must be positive: 1 for shares of X, 2 for those of its squares."
+            )
         r = factors.n_components // factors.copies
         members = [[k] for k in range(r)] if groups is None else [list(group) for group in groups]
         if sorted(k for group in members for k in group) != list(range(r)):

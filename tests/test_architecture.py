@@ -25,7 +25,7 @@ LAYERS = [
         "heads",
         "sound",
     ],
-    ["implicit", "updates", "half_steps", "cold_start", "kernels", "weight", "data"],
+    ["implicit", "updates", "half_steps", "cold_start", "kernels", "weight", "data", "notes"],
     ["encoders", "decoders", "solver", "symmetric", "objective", "multipliers"],
     ["optimizers", "running_sums", "solvers"],
     ["exact"],

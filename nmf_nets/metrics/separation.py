@@ -53,8 +53,8 @@ def signal_to_error(found: Float[Tensor, "... samples"], signal: Float[Tensor, "
 def _refuse(found: Tensor, sources: Tensor) -> None:
     if found.shape != sources.shape:
         raise Refusal(
-            f"what was found has shape {tuple(found.shape)}, but the sources {tuple(sources.shape)}; give one signal of "
-            "the same length for each source, in the same order."
+            f"what was found has shape {tuple(found.shape)}, but the sources {tuple(sources.shape)}; give one signal "
+            "of the same length for each source, in the same order."
         )
     for name, signals in {"source": sources, "what was found of source": found}.items():
         silent = torch.nonzero(signals.square().sum(1) == 0).flatten().tolist()

@@ -147,7 +147,7 @@ def test_sound_is_trained_on_and_what_was_learned_is_heard(train, tmp_path):
             ["data=audio", "data.path=x.wav", "data.test=0.1"],
             "frames of them are held out; use data.validation=0 data.test=0",
         ),
-        (["data=digits"], "component_sounds writes sound; use it with data=audio"),
+        (["data=digits"], "component_sounds is about sound; use it with data=audio"),
     ],
 )
 def test_only_whole_sound_is_taken_apart(train, tmp_path, overrides, said):

@@ -57,5 +57,3 @@ def test_what_has_no_ratio_is_refused(metric):
 def test_other_shapes_are_refused(metric):
     with pytest.raises(Refusal, match=r"has shape \(1, 12000\), but the sources \(2, 12000\)"):
         metric(SOURCES[:1], SOURCES)
-
-
