@@ -30,7 +30,7 @@ HARMONIC = 0.5
 ACTIVE = 0.1
 """A component is heard where it is at most 20 dB below its loudest moment."""
 
-RISE = 0.15
+RISE = 0.25
 """A note begins where loudness rises within one frame by so much of the loudest moment."""
 
 
@@ -76,9 +76,9 @@ def pitch(w: np.ndarray, frequencies: np.ndarray) -> tuple[float, float]:
     """The fundamental that explains a spectrum best, in Hz, and its harmonicity, (s − c) / (1 − c), at most 1.
 
     s is the share of Σ w² within two frequencies of a multiple of the fundamental, c the share of all frequencies that
-    are: what any spectrum would have there by chance. So half of a fundamental, whose multiples lie twice as densely,
-    is no better, and its double misses every other partial. Fundamentals less than six frequencies apart from 0 are
-    not told from noise.
+    are, what any spectrum would have there by chance; the best has the greatest s − c. So half of a fundamental, whose
+    multiples lie twice as densely, loses c, and its double loses s. Fundamentals lower than six frequencies are not
+    looked for.
     """
     apart = frequencies[1] - frequencies[0]
     low, high = 6 * apart, frequencies[-1] / 2
@@ -90,13 +90,13 @@ def pitch(w: np.ndarray, frequencies: np.ndarray) -> tuple[float, float]:
     multiple = np.maximum(np.round(frequencies / candidates[:, None]), 1)
     near = (np.abs(frequencies - multiple * candidates[:, None]) <= REACH * apart) & above
     share, chance = near @ power / power.sum(), near.sum(1) / above.sum()
-    score = (share - chance) / (1 - chance)
-    best = int(score.argmax())
+    best = int((share - chance).argmax())
+    harmonicity = float((share[best] - chance[best]) / (1 - chance[best]))
     found = peaks(np.where(near[best], w, 0.0), frequencies, 5)
     if not found:
-        return float(candidates[best]), float(score[best])
+        return float(candidates[best]), harmonicity
     partials = np.array([(at / multiple[best][int(np.abs(frequencies - at).argmin())], height) for at, height in found])
-    return float(np.average(partials[:, 0], weights=partials[:, 1] ** 2)), float(score[best])
+    return float(np.average(partials[:, 0], weights=partials[:, 1] ** 2)), harmonicity
 
 
 def spectra(spectrogram: Spectrogram, W: Components, n_components: int) -> np.ndarray:

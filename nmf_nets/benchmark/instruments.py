@@ -62,7 +62,7 @@ INSTRUMENTS: dict[str, tuple[Instrument, float]] = {"pluck": (pluck, 0.3), "orga
 
 
 def melody(name: str, seconds: float, seed: int) -> Sound:
-    """Notes of the scale drawn by chance, each of its own loudness, twice as long as they are apart, so that they overlap."""
+    """Notes of the scale by chance, each as loud as it happens to be, twice as long as they are apart: they overlap."""
     play, apart = INSTRUMENTS[name]
     chance = np.random.default_rng([seed, *name.encode()])
     signal = np.zeros(int(seconds * RATE))

@@ -27,9 +27,10 @@ def draw_notes(spectrogram: Spectrogram, factors: Factorization, notes: Sequence
         w = looks[note.component] / max(looks[note.component].max(), np.finfo(float).tiny)
         color = "C0" if note.pitch else "0.5"
         look.fill_between(bins / 1000, w, linewidth=0, color=color)
-        for at, height in peaks(w, bins, 3):
-            said = pitch_name(at) if note.pitch else f"{at:.0f} Hz"
-            look.annotate(said, (at / 1000, height), (2, -2), textcoords="offset points", fontsize=6, va="top")
+        for at, height in peaks(w, bins, 3) if note.pitch else ():
+            look.annotate(
+                pitch_name(at), (at / 1000, height), (2, -2), textcoords="offset points", fontsize=6, va="top"
+            )
         look.set_ylabel(
             f"{note.component}: {note.name}\n{note.share:.1%}", fontsize=7, rotation=0, ha="right", va="center"
         )
