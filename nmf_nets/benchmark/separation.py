@@ -69,14 +69,21 @@ def _code(divergence: str, X: Tensor, W: Tensor, n_components: int) -> Factoriza
 def _scikit_learn(divergence: str, X: Tensor, n_components: int, seed: int) -> Factorization:
     given = X.clamp(min=torch.finfo(X.dtype).tiny).numpy()
     loss: dict[str, Any] = {"beta_loss": DIVERGENCES[divergence], "solver": "mu", "init": "random"}
-    H, W, _ = non_negative_factorization(given, n_components=n_components, random_state=seed, max_iter=300, **loss)
+    loss["n_components"] = n_components
+    H, W, _ = non_negative_factorization(given, random_state=seed, max_iter=300, **loss)
     return Factorization(torch.from_numpy(H), torch.from_numpy(W))
 
 
 def _scikit_learn_codes(divergence: str, X: Tensor, W: Tensor, n_components: int) -> Factorization:
     loss: dict[str, Any] = {"beta_loss": DIVERGENCES[divergence], "solver": "mu", "init": "random"}
-    given = {"H": W.numpy(), "update_H": False, "random_state": 0, "max_iter": 300}
-    H, *_ = non_negative_factorization(X.numpy(), n_components=n_components, **given, **loss)
+    given: dict[str, Any] = {
+        "n_components": n_components,
+        "H": W.numpy(),
+        "update_H": False,
+        "random_state": 0,
+        "max_iter": 300,
+    }
+    H, *_ = non_negative_factorization(X.numpy(), **given, **loss)
     return Factorization(torch.from_numpy(H), W)
 
 
@@ -170,7 +177,7 @@ def separated(mixed: Mixture, setting: str, n_components: int, seed: int) -> Ite
     spectrogram = Spectrogram(RATE, N_FFT, HOP, power=2.0)
     powers = [spectrogram.of(source) for source in mixed.sources]
     S = spectrogram.transform(mixed.sound.signal)
-    whole = sum(powers)
+    whole = torch.stack(powers).sum(0)
     ideal = torch.stack(
         [spectrogram.inverse(torch.where(whole > 0, S * P / whole, 0), sources.shape[1]) for P in powers]
     )
