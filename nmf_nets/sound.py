@@ -164,30 +164,54 @@ class Spectrogram:
             angle, before = (after - MOMENTUM / (1 + MOMENTUM) * before).angle(), after
         return Sound(self.inverse(torch.polar(size, angle)), self.sample_rate)
 
-    def parts(self, sounds: Sequence[Sound], factors: Factorization) -> Iterator[list[Sound]]:
-        """For each component its part of each sound; all parts of a sound add up to it.
+    def masks(
+        self, factors: Factorization, groups: Sequence[Sequence[int]] | None = None, exponent: float = 1.0
+    ) -> Iterator[Data]:
+        """For each group of components its share of every frame and frequency; all shares of a place add up to one.
 
-        S is shared out as h_k w_k has its share in H W, which for power = 2 is Wiener's filter; bands share out the
-        frequencies below them. What no component explains is shared out equally.
-        factors: of the frames of the sounds, one sound after another.
+        v_g^exponent / Σ v^exponent, v_g = Σ h_k w_k over the group: for power · exponent = 2 Wiener's filter. Bands
+        share out the frequencies below them. What no component explains is shared out equally.
+        groups: numbers of components, each in one of them; None for every component by itself.
         """
         H, W = factors.H.detach().double().cpu(), factors.W.detach().double().cpu()
-        self._refuse_frames(H, sounds)
         if W.shape[1] != len(self.frequencies):
             raise Refusal(f"components have {W.shape[1]} features, but the spectrogram {len(self.frequencies)}.")
         if bool((H < 0).any() | (W < 0).any()):
             raise Refusal("sound is shared out among non-negative parts, but these factors have negative entries.")
+        if not (exponent > 0 and math.isfinite(exponent)):
+            raise Refusal(
+                f"exponent is {exponent}, but must be positive: 1 for shares of X, 2 for those of its squares."
+            )
         r = factors.n_components // factors.copies
+        members = [[k] for k in range(r)] if groups is None else [list(group) for group in groups]
+        if sorted(k for group in members for k in group) != list(range(r)):
+            raise Refusal(f"groups are {members}, but must hold each of the {r} components once.")
         W = W if self.mel is None else W @ self.bands
+        copies = [[k + copy * r for copy in range(factors.copies) for k in group] for group in members]
+        whole = sum((H[:, own] @ W[own]) ** exponent for own in copies)
+        assert isinstance(whole, Tensor)
+        for own in copies:
+            yield torch.where(whole > 0, (H[:, own] @ W[own]) ** exponent / whole, 1 / len(copies))
+
+    def parts(
+        self,
+        sounds: Sequence[Sound],
+        factors: Factorization,
+        groups: Sequence[Sequence[int]] | None = None,
+        exponent: float = 1.0,
+    ) -> Iterator[list[Sound]]:
+        """For each component, or group of them, its part of each sound, by its mask; all parts of a sound add up to it.
+
+        factors: of the frames of the sounds, one sound after another.
+        """
+        self._refuse_frames(factors.H, sounds)
         spectra = [self.transform(sound.signal.double().cpu()) for sound in sounds]
-        rows = H.split([len(S) for S in spectra])
-        for k in range(r):
-            part = []
-            for sound, S, codes in zip(sounds, spectra, rows, strict=True):
-                whole = codes @ W
-                share = torch.where(whole > 0, codes[:, k::r] @ W[k::r] / whole, 1 / r)
-                part.append(Sound(self.inverse(S * share, len(sound.signal)), sound.sample_rate))
-            yield part
+        for mask in self.masks(factors, groups, exponent):
+            rows = mask.split([len(S) for S in spectra])
+            yield [
+                Sound(self.inverse(S * share, len(sound.signal)), sound.sample_rate)
+                for sound, S, share in zip(sounds, spectra, rows, strict=True)
+            ]
 
     def _refuse_rate(self, sound: Sound) -> None:
         if sound.sample_rate != self.sample_rate:

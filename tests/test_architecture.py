@@ -26,6 +26,7 @@ LAYERS = [
         "sound",
     ],
     ["implicit", "updates", "half_steps", "cold_start", "kernels", "weight", "data", "held_out"],
+    ["implicit", "updates", "half_steps", "cold_start", "kernels", "weight", "data", "notes"],
     ["encoders", "decoders", "solver", "symmetric", "objective", "multipliers"],
     ["optimizers", "running_sums", "solvers"],
     ["exact"],

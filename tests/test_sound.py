@@ -7,6 +7,7 @@ from scipy.io import wavfile
 
 from nmf_nets.factorization import Factorization
 from nmf_nets.lags import delayed
+from nmf_nets.metrics.separation import signal_to_error
 from nmf_nets.refusal import Refusal
 from nmf_nets.sound import Sound, Spectrogram, read_sound
 
@@ -92,6 +93,36 @@ def test_parts_add_up_to_each_sound(options, dtype):
         assert all(len(part[i].signal) == len(sound.signal) for part in parts)
         total = sum(part[i].signal for part in parts)
         torch.testing.assert_close(total, sound.signal, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("options", [{}, {"power": 2.0}, {"mel": 30}], ids=str)
+@pytest.mark.parametrize("exponent", [1.0, 2.0])
+@pytest.mark.parametrize("groups", [None, [[0, 2], [1], [3]], [[3, 1, 0, 2]]], ids=str)
+@pytest.mark.parametrize("copies", [1, 3])
+def test_masks_add_up_to_one_and_parts_to_the_mixture(options, exponent, groups, copies):
+    spectrogram = Spectrogram(RATE, **options)
+    n, m = shape_of(spectrogram, NOISE)
+    chance = torch.Generator().manual_seed(2)
+    H = delayed(torch.rand(n, 4, generator=chance, dtype=torch.float64), copies)
+    W = torch.rand(copies * 4, m, generator=chance, dtype=torch.float64)
+    H[:3], W[:, 5:40] = 0, 0  # what nothing explains
+    factors = Factorization(H, W, copies)
+    masks = list(spectrogram.masks(factors, groups, exponent))
+    assert len(masks) == len(groups or range(4))
+    assert all(((mask >= 0) & (mask <= 1)).all() for mask in masks)
+    total = sum(masks)
+    torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-12)
+    parts = [part.signal for (part,) in spectrogram.parts([NOISE], factors, groups, exponent)]
+    assert signal_to_error(sum(parts), NOISE.signal) > 200
+
+
+def test_a_group_is_one_component_before_it_is_squared():
+    spectrogram = Spectrogram(RATE)
+    n, m = shape_of(spectrogram, NOISE)
+    H, W = torch.rand(n, 3, generator=CHANCE).double(), torch.rand(3, m, generator=CHANCE).double()
+    first, second = H[:, :2] @ W[:2], H[:, 2:] @ W[2:]
+    mask, _ = spectrogram.masks(Factorization(H, W), [[0, 1], [2]], exponent=2.0)
+    torch.testing.assert_close(mask, first**2 / (first**2 + second**2))
 
 
 @pytest.mark.parametrize("options", [{}, {"power": 2.0}, {"mel": 30}])
@@ -240,6 +271,12 @@ def test_factors_of_something_else_are_refused():
     ):
         with pytest.raises(Refusal, match=said):
             next(spectrogram.parts([NOISE], factors))
+    for options, said in (
+        ({"groups": [[0], [0]]}, r"groups are \[\[0\], \[0\]\], but must hold each of the 2 components once"),
+        ({"exponent": 0.0}, "exponent is 0.0"),
+    ):
+        with pytest.raises(Refusal, match=said):
+            next(spectrogram.masks(Factorization(H, W), **options))
     with pytest.raises(Refusal, match=r"has 16000 samples a second, but the spectrogram 8000; sound.at\(8000\)"):
         spectrogram.of(Sound(NOISE.signal, 16000))
     with pytest.raises(Refusal, match="16000 samples a second"):

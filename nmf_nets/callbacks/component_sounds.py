@@ -21,14 +21,14 @@ class ComponentSounds(Callback):
         self.path = Path(path)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        _audio(trainer)
+        whole_sounds(trainer, "component_sounds")
 
     @torch.no_grad()
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, NonNegativeAutoencoder)
         if not trainer.is_global_zero:
             return
-        data = _audio(trainer)
+        data = whole_sounds(trainer, "component_sounds")
         factors = pl_module.own_factors(data.training.to(pl_module.device))
         sounds = data.sounds()
         for k, parts in enumerate(data.spectrogram(sounds).parts(list(sounds.values()), factors)):
@@ -38,13 +38,14 @@ class ComponentSounds(Callback):
                 part.write(folder / f"{k}.wav")
 
 
-def _audio(trainer: Trainer) -> Audio:
+def whole_sounds(trainer: Trainer, callback: str) -> Audio:
+    """The data, if they are sounds of which nothing is held out."""
     data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
     if not isinstance(data, Audio):
-        raise Refusal("callback=component_sounds writes sound; use it with data=audio.")
+        raise Refusal(f"callback={callback} is about sound; use it with data=audio.")
     if data.validation is not None or data.test is not None:
         raise Refusal(
-            "callback=component_sounds takes sounds apart as a whole, but frames of them are held out; use "
+            f"callback={callback} takes sounds apart as a whole, but frames of them are held out; use "
             "data.validation=0 data.test=0."
         )
     return data

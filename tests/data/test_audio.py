@@ -1,3 +1,5 @@
+import csv
+
 import numpy as np
 import pytest
 import torch
@@ -147,7 +149,7 @@ def test_sound_is_trained_on_and_what_was_learned_is_heard(train, tmp_path):
             ["data=audio", "data.path=x.wav", "data.test=0.1"],
             "frames of them are held out; use data.validation=0 data.test=0",
         ),
-        (["data=digits"], "component_sounds writes sound; use it with data=audio"),
+        (["data=digits"], "component_sounds is about sound; use it with data=audio"),
     ],
 )
 def test_only_whole_sound_is_taken_apart(train, tmp_path, overrides, said):
@@ -155,6 +157,20 @@ def test_only_whole_sound_is_taken_apart(train, tmp_path, overrides, said):
     ran = train(*SOUNDS[1:], *overrides)
     assert ran.code == 2
     assert said in ran.sentence
+
+
+@pytest.mark.parametrize("experiment", ["notes", "events"])
+def test_notes_are_left_in_the_run_directory(train, tmp_path, experiment):
+    save(tmp_path / "x.wav", np.concatenate([note(262), note(587), note(262)]))
+    ran = train(f"experiment={experiment}", "data.path=x.wav", "n_components=2", "trainer.max_epochs=20")
+    assert ran.code == 0, ran.err
+    left = ran.directory / "run"
+    with (left / "notes.csv").open() as lines:
+        table = list(csv.DictReader(lines))
+    assert sorted(line["pitch"] for line in table) == ["C4", "D5"]
+    assert sum(float(line["share of energy"]) for line in table) == pytest.approx(1, abs=1e-3)
+    assert all((left / f"{name}.png").stat().st_size > 5000 for name in ("notes", "piano_roll"))
+    assert sorted(path.name for path in (left / "sounds" / "x").iterdir()) == ["0.wav", "1.wav"]
 
 
 def test_motifs_of_sound_are_trained_on(train, tmp_path):
