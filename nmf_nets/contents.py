@@ -302,7 +302,7 @@ def _of_table(frame: pd.DataFrame, path: Path, index_column: str | int | None) -
     if isinstance(index_column, int):
         if not 0 <= index_column < frame.shape[1]:
             raise Refusal(f"data.index_column is {index_column}, but {path} has the columns 0 to {frame.shape[1] - 1}.")
-        index_column = frame.columns[index_column]
+        index_column = frame.columns.tolist()[index_column]
     if index_column is not None:
         if index_column not in frame.columns:
             shown = ", ".join(map(str, frame.columns[:5]))

@@ -140,11 +140,11 @@ def test_exposures_sum_to_the_mutations_of_a_genome_whatever_the_scales():
 
 def test_the_bootstrap_covers_planted_exposures():
     inside, total = 0, 0
-    for seed in range(3):
+    for seed in range(2):
         X, truth = planted(seed)
         fit = factorize(X, 3, divergence="kullback_leibler")
         order = matching(fit.W, truth.W)[1]
-        found = bootstrap(X, Factorization(fit.H, fit.W), replicates=40, seed=seed)
+        found = bootstrap(X, Factorization(fit.H, fit.W), replicates=25, seed=seed)
         low, high = (M[:, order] for M in interval(found.exposures, 0.95))
         inside += int(((low <= truth.H) & (high >= truth.H)).sum())
         total += truth.H.numel()
