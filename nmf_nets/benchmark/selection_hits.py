@@ -138,7 +138,7 @@ def hits_by_number(found: Frame, level: float) -> Table:
     right = found.assign(right=found["found"] == found["planted"])
     right = right[right["signal to noise"] == level]
     keys = ["noise", "planted"]
-    frame = _by_criterion(right, keys, "sum")
+    frame = _by_criterion(right, keys, "sum").sort_values(keys)
     title = f"Sets in which the planted number is found, signal to noise {level:g} ({LEVELS.get(level, 'as asked')})"
     return Table("selection_hits_by_number", title, frame, dict.fromkeys([*SELECTORS, "recommended"], "{:.0f}"))
 
