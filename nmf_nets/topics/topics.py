@@ -117,7 +117,7 @@ class Topics:
         return self.sizes.argsort(descending=True, stable=True).tolist()
 
     def relevance(self, weight: float = LAMBDA) -> Components:
-        """λ log φ + (1 − λ) log(φ / p), p the part of all words that is this one; −∞ where φ is 0.
+        """λ log φ + (1 − λ) log(φ / p), p the part of all words that is this one; −∞ where φ or p is 0.
 
         1 orders words by how often the topic says them, 0 by how much more often than others do.
         Source: Sievert & Shirley (2014).
@@ -126,8 +126,9 @@ class Topics:
             raise Refusal(f"the weight of relevance is {weight}, but must be from 0 to 1.")
         common = self.frequencies / divisor(self.frequencies.sum())
         phi = self.topic_word
-        lift = torch.where(common > 0, phi / divisor(common), 0)
-        return torch.where(phi > 0, weight * phi.log() + (1 - weight) * lift.log(), -torch.inf)
+        lift = phi / divisor(common)
+        said = (phi > 0) & (common > 0)
+        return torch.where(said, weight * phi.log() + (1 - weight) * lift.log(), -torch.inf)
 
     def top(self, count: int = WORDS, weight: float = 1.0) -> list[list[int]]:
         """The columns of the most relevant words of each topic; of those alone that it says."""
