@@ -32,6 +32,7 @@ def pluck(frequency: float, n: int, chance: np.random.Generator) -> np.ndarray:
     """A string: noise that runs around in a loop and is averaged with its neighbour. Karplus & Strong (1983)."""
     period = round(RATE / frequency)
     line = chance.uniform(-1, 1, size=period)
+    line -= line.mean()  # which would stay, unheard
     heard = np.empty(-(-n // period) * period)
     for start in range(0, len(heard), period):
         heard[start : start + period] = line

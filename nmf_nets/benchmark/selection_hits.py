@@ -1,6 +1,6 @@
 """How often a planted number of components is found: `python -m nmf_nets.benchmark.selection_hits [--records FILE]`.
 
-It takes some 20 minutes of one core. With --records what is found of each data set is kept in that file as it comes,
+It takes some half an hour of one core. With --records what is found of each data set is kept in that file as it comes,
 and a later call, also for other --levels or more --sets, goes on from there; --to draws the table.
 """
 

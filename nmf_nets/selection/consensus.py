@@ -113,10 +113,15 @@ def dispersion(C: Together) -> float:
 
 
 def average_linkage(C: Together) -> np.ndarray:
-    """The tree of the distances 1 − C. Raises Refusal for a single sample."""
+    """The tree of the distances 1 − C. Raises Refusal for a single sample.
+
+    Distances of starts have many ties, and means of equal ones differ by rounding, so that scipy may join two clusters
+    before it has made them, and end with a tree that it refuses itself. A billionth at random decides them.
+    """
     if len(C) < 2:
         raise Refusal("samples are put together, but there is one alone; give more rows.")
-    return hierarchy.linkage(squareform(1 - C, checks=False), "average")
+    distances = squareform(1 - C, checks=False)
+    return hierarchy.linkage(distances + 1e-9 * np.random.default_rng(0).random(distances.shape), "average")
 
 
 def cophenetic_correlation(C: Together) -> float:
