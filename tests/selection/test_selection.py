@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.cluster import hierarchy
 
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.data.synthetic import Synthetic
@@ -101,6 +102,21 @@ def test_the_cophenetic_correlation_is_pearsons_of_the_heights_at_which_pairs_jo
         members.append(members[int(left)] | members[int(right)])
     pairs = np.triu_indices(20, 1)
     assert cophenetic_correlation(C) == pytest.approx(np.corrcoef(1 - C[pairs], heights[pairs])[0, 1])
+
+
+TIED = """
+    2422262522022222222222 1311141511611111111111 1311151611011111111111 1311161011511111111111 2144434144614444444444
+    1311151411211121111111 1511131611211111111111 5033353033203353333033 4144404544644444444444 6455525455145555555555
+"""
+"""Clusters of 22 samples by ten starts. From their distances, as they are, scipy 1.17 makes a tree that is none."""
+
+
+def test_equal_distances_make_a_tree_whatever_their_rounding():
+    C = consensus_matrix(np.array([[int(cluster) for cluster in start] for start in TIED.split()]))
+    tree = average_linkage(C)
+    assert hierarchy.is_valid_linkage(tree)
+    assert sorted(tree[:, :2].ravel()) == list(range(2 * 22 - 2))
+    assert 0 < cophenetic_correlation(C) < 1
 
 
 @pytest.mark.parametrize(
