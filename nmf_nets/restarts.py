@@ -23,7 +23,7 @@ from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.threads import use_threads
 
 SMALL = 2**21
-"""n m of dense data up to which starts are fitted together. Measured (docs/applications/selection.md): 38 × 5,000 alone."""
+"""n m of dense data up to which starts are fitted together; measured on 38 × 5,000 alone."""
 
 WIDE = 512
 """Components of all starts that are fitted together: more do not make the products with X faster."""
