@@ -1,5 +1,6 @@
 """How well sounds were told apart, in decibels."""
 
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -21,18 +22,20 @@ class Separation(NamedTuple):
     SAR: PerSource
 
 
-def bss_eval(found: Signals, sources: Signals, filter_length: int = 512) -> Separation:
-    """What was found of each source, in the same order, as the source through a filter, the other sources through
-    filters, and the rest.
+def bss_eval(found: Signals, sources: Signals) -> Separation:
+    """What was found of each source, in the same order, as the source through a filter of 512 taps, the other sources
+    through such filters, and the rest.
 
-    Raises Refusal for a source or a find that is silent, of which no ratio is known, and Missing without fast-bss-eval.
-    Source: Vincent, Gribonval & Févotte (2006), by Scheibler's fast_bss_eval (2022).
+    Raises Refusal for a source or a find that is silent, of which no ratio is known, and Missing without mir_eval.
+    Source: Vincent, Gribonval & Févotte (2006), by mir_eval (Raffel et al. 2014).
     """
     _refuse(found, sources)
-    # by its function for torch; that for numpy does not work with numpy 2
-    evaluate = extra("fast_bss_eval", "separation").bss_eval_sources
-    given = (sources.double(), found.double())
-    return Separation(*evaluate(*given, filter_length=filter_length, compute_permutation=False))
+    measure = extra("mir_eval.separation", "separation").bss_eval_sources
+    given = (sources.double().cpu().numpy(), found.double().cpu().numpy())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # 0.9 will be without it; the extra asks for 0.8
+        ratios = measure(*given, compute_permutation=False)[:3]
+    return Separation(*(torch.from_numpy(ratio) for ratio in ratios))
 
 
 def si_sdr(found: Signals, sources: Signals) -> PerSource:

@@ -5,6 +5,7 @@ import pytest
 from stand_ins import newsgroups20, orl_faces
 
 from nmf_nets.benchmark.images import Pictures, clusters, holes, masks, noise, noisy, parts, pictures_of, psnr
+from nmf_nets.benchmark.moving import canvases_of, moving, picture_cosines
 from nmf_nets.benchmark.relations import relations
 from nmf_nets.contents import contents_of
 from nmf_nets.refusal import Refusal
@@ -97,3 +98,31 @@ def test_relations_are_not_looked_at_without_images_or_words(faces):
     np.save(faces / "plain.npy", np.random.default_rng(0).random((9, 5)))
     with pytest.raises(Refusal, match="as images or as words"):
         relations(contents_of(faces / "plain.npy"))
+
+
+@pytest.fixture(scope="module")
+def glyphs():
+    """A bar, a cross and a frame, twice each."""
+    drawn = ("11111 00000 00000 00000 00000", "10001 01010 00100 01010 10001", "01110 10001 10001 10001 01110")
+    X = np.array([[float(pixel) for pixel in glyph.replace(" ", "")] for glyph in drawn])
+    return Pictures(np.repeat(X, 2, 0), (5, 5), np.repeat(np.arange(3), 2))
+
+
+def test_pictures_stand_somewhere_on_canvases_and_are_found_wherever_they_stand(glyphs):
+    planted = canvases_of(glyphs)
+    assert planted.X.shape == (60, 12, 12)
+    assert planted.rows.shape == (720, 12)
+    assert 1.2 < np.square(planted.X).sum() / 60 < 3, "of three pictures of norm 0.5 to 1.5 six tenths are there"
+    moved = np.pad(planted.pictures[[2, 0, 1]], ((0, 0), (3, 4), (6, 1)))
+    np.testing.assert_allclose(picture_cosines(moved, planted.pictures), 1)
+    with pytest.raises(Refusal, match="classes"):
+        canvases_of(glyphs._replace(labels=None))
+
+
+def test_sparse_motifs_are_the_pictures_and_others_pieces_of_them(glyphs):
+    table, figure = moving(glyphs, starts=3, epochs=150)
+    frame = table.frame.set_index("model")
+    sparse, free = frame.loc["motifs, sparse codes"], frame.loc["motifs"]
+    assert sparse["mean cosine"] > 0.9 > free["mean cosine"]
+    assert free["error"] < sparse["error"] < frame[frame["number"] == 10]["error"].min()
+    assert figure.axes
