@@ -15,6 +15,7 @@ README = (ROOT / "README.md").read_text()
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 COMPARISONS = re.findall(r"^nmf-benchmark( [^#\n]*?)?\s*(?:#.*)?$", README, re.MULTILINE)
 DASHBOARDS = re.findall(r"^nmf-dashboard( [^#\n]*?)?\s*(?:#.*)?$", README, re.MULTILINE)
+SELECTIONS = re.findall(r"^nmf-select( [^#\n]*?)?\s*(?:#.*)?$", README, re.MULTILINE)
 COMMANDS = re.findall(r"^(?:.*&& )?python train\.py ([^#\n]+?)\s*(?:#.*)?$", README, re.MULTILINE)
 
 
@@ -46,6 +47,21 @@ def test_every_comparison_of_the_readme_composes(command):
         config = compose("benchmark", shlex.split(command))
     assert config.task
     assert config.method
+
+
+@pytest.mark.parametrize("command", SELECTIONS)
+def test_every_selection_of_the_readme_composes(command):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        assert compose("select", shlex.split(command)).selection
+
+
+def test_all_criteria_are_asked_unless_some_are_named():
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        assert set(compose("select").selection) == {path.stem for path in (CONFIGS / "selection").glob("*.yaml")}
+
+
+def test_there_are_selections():
+    assert len(SELECTIONS) >= 2
 
 
 def test_there_are_comparisons():

@@ -24,9 +24,10 @@ def file(tmp_path):
     return tmp_path / "X.npz"
 
 
-def run(monkeypatch, file, *more, directory="run"):
+def run(monkeypatch, file, *more, directory="run", selection="[consensus,stability]"):
     directory = file.parent / directory
     words = ["data=matrix", f"data.path={file}", "n_components=2-5", "seeds=6", f"directory={directory}", *more]
+    words.append(f"selection={selection}")
     monkeypatch.setattr("sys.argv", ["nmf-select", *words])
     main()
     return directory
@@ -104,7 +105,7 @@ def test_judgements_of_other_settings_or_data_are_refused(file, monkeypatch, cap
 
 def test_one_criterion_without_components_and_data_without_labels(file, monkeypatch, capsys):
     np.save(file.with_suffix(".npy"), np.load(file)["X"])
-    directory = run(monkeypatch, file.with_suffix(".npy"), "selection=consensus", "n_components=[2,4]")
+    directory = run(monkeypatch, file.with_suffix(".npy"), "n_components=[2,4]", selection="consensus")
     assert "misplaced" not in capsys.readouterr().out
     assert not (directory / "factors.safetensors").exists()
     assert not (directory / "stability.csv").exists()
