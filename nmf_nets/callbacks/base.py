@@ -14,6 +14,14 @@ LATE = 0.9
 """Of the training, after which a component would not have the time to learn."""
 
 
+def parts_of(trainer: Trainer, pl_module: LightningModule) -> tuple[NonNegativeAutoencoder, MatrixDataModule]:
+    """The net and the data that every callback here is given; Lightning's types say less."""
+    data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+    assert isinstance(pl_module, NonNegativeAutoencoder)
+    assert isinstance(data, MatrixDataModule)
+    return pl_module, data
+
+
 class Monitor(Callback, ABC):
     """Looks at the net before training, on a geometric grid of epochs, and at the end; once a step, also over a resume.
 
@@ -50,10 +58,7 @@ class Monitor(Callback, ABC):
         self.looked_step = state_dict["looked_step"]
 
     def _look(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
-        data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        assert isinstance(pl_module, NonNegativeAutoencoder)
-        assert isinstance(data, MatrixDataModule)
-        measured = self.look(trainer, pl_module, data)
+        measured = self.look(trainer, *parts_of(trainer, pl_module))
         self.looked_step = trainer.global_step
         if measured:
             for logger in trainer.loggers:

@@ -6,8 +6,8 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 
+from nmf_nets.callbacks.base import parts_of
 from nmf_nets.callbacks.reseed import Reseed
-from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.decoders.linear import Linear
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
@@ -51,12 +51,10 @@ class Grow(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Before a batch, on the clock; of an epoch that a resumed run begins with Lightning does not tell."""
-        data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        assert isinstance(pl_module, NonNegativeAutoencoder)
-        assert isinstance(data, MatrixDataModule)
-        due = min(len(pl_module.decoder.W), 1 + trainer.current_epoch // self.epochs)
+        net, data = parts_of(trainer, pl_module)
+        due = min(len(net.decoder.W), 1 + trainer.current_epoch // self.epochs)
         while self.grown < due:
-            self.grow(pl_module, trainer.optimizers[0], data.training.to(pl_module.device))
+            self.grow(net, trainer.optimizers[0], data.training.to(net.device))
 
     @torch.no_grad()
     def grow(self, net: NonNegativeAutoencoder, optimizer: object, X: Matrix) -> None:

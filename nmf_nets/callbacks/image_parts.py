@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 
+from nmf_nets.callbacks.base import parts_of
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.factorization import Factorization
 from nmf_nets.loggers.base import trackers
@@ -47,13 +48,13 @@ class ImageParts(Callback):
         self.path, self.count, self.strongest = Path(path), count, strongest
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, NonNegativeAutoencoder)
-        if _data(trainer).dataset.image_shape is None:
+        net, data = parts_of(trainer, pl_module)
+        if data.dataset.image_shape is None:
             raise Refusal(
                 "callback=image_parts shows images, but these data have no shape of one; set "
                 "data.image_shape=[height,width]."
             )
-        if pl_module.decoder.couples_rows:
+        if net.decoder.couples_rows:
             raise Refusal(
                 "callback=image_parts shows rows as images, but components here are motifs over several rows; leave it "
                 "out."
@@ -61,10 +62,9 @@ class ImageParts(Callback):
 
     @torch.no_grad()
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, NonNegativeAutoencoder)
         if not trainer.is_global_zero:
             return
-        data, net, step = _data(trainer), pl_module, trainer.global_step
+        (net, data), step = parts_of(trainer, pl_module), trainer.global_step
         image_shape = data.dataset.image_shape
         assert image_shape is not None
         looked = {name: (X, factors, labels) for name, X, factors, labels in _parts(data, net)}
@@ -85,12 +85,6 @@ class ImageParts(Callback):
                 tracker.show_table(name, columns, lines, step)
         for tracker in trackers(trainer.loggers):
             tracker.show_picture("strips", strips, step)
-
-
-def _data(trainer: Trainer) -> MatrixDataModule:
-    data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-    assert isinstance(data, MatrixDataModule)
-    return data
 
 
 def _parts(

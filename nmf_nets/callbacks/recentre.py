@@ -4,8 +4,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 
-from nmf_nets.callbacks.base import late
-from nmf_nets.data.base import MatrixDataModule
+from nmf_nets.callbacks.base import late, parts_of
 from nmf_nets.decoders.convolutive import Convolutive
 from nmf_nets.grid import GeometricGrid
 from nmf_nets.lags import moved
@@ -29,11 +28,9 @@ class Recentre(Callback):
         self.grid = GeometricGrid(growth)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        assert isinstance(pl_module, NonNegativeAutoencoder)
-        assert isinstance(data, MatrixDataModule)
+        net, data = parts_of(trainer, pl_module)
         if trainer.current_epoch + 1 in self.grid and not late(trainer):
-            self.recentre(pl_module, data.training.to(pl_module.device))
+            self.recentre(net, data.training.to(net.device))
 
     @torch.no_grad()
     def recentre(self, net: NonNegativeAutoencoder, X: Matrix) -> None:

@@ -8,8 +8,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from nmf_nets.callbacks.base import late
-from nmf_nets.data.base import MatrixDataModule
+from nmf_nets.callbacks.base import late, parts_of
 from nmf_nets.decoders.linear import Linear
 from nmf_nets.division import ratio
 from nmf_nets.factorization import Factorization
@@ -41,12 +40,10 @@ class Reseed(Callback):
         self.used: list[int] = []
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        assert isinstance(pl_module, NonNegativeAutoencoder)
-        assert isinstance(data, MatrixDataModule)
+        net, data = parts_of(trainer, pl_module)
         if trainer.current_epoch + 1 not in self.grid or late(trainer):
             return
-        seeded = self.reseed(pl_module, trainer.optimizers[0], data.training.to(pl_module.device))
+        seeded = self.reseed(net, trainer.optimizers[0], data.training.to(net.device))
         if seeded and trainer.is_global_zero:
             log.warning(
                 f"components {list(seeded)} explained nothing after {trainer.global_step} steps and start again from "

@@ -6,9 +6,8 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 
-from nmf_nets.data.base import MatrixDataModule
+from nmf_nets.callbacks.base import parts_of
 from nmf_nets.loggers.base import trackers
-from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.plots.topics import draw_topic_map
 from nmf_nets.refusal import Refusal
 from nmf_nets.topics.page import save_page
@@ -26,27 +25,26 @@ class TopicPage(Callback):
         self.path = Path(path)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, NonNegativeAutoencoder)
-        dataset = _data(trainer).dataset
+        net, data = parts_of(trainer, pl_module)
+        dataset = data.dataset
         if dataset.feature_names is None:
             raise Refusal(
                 "callback=topic_page tells topics by their words, but these features have no names; use data=text, or "
                 "a file that holds `feature_names` or `vocabulary`."
             )
-        if dataset.X.signed or pl_module.decoder.copies != 1:
+        if dataset.X.signed or net.decoder.copies != 1:
             raise Refusal("callback=topic_page is for X, H, W ≥ 0 with one row of W a topic; leave it out.")
 
     @torch.no_grad()
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, NonNegativeAutoencoder)
         if not trainer.is_global_zero:
             return
-        data = _data(trainer)
+        net, data = parts_of(trainer, pl_module)
         dataset, rows = data.dataset, data.training_rows
         assert dataset.feature_names is not None
         topics = Topics(
             dataset.X.rows(rows),
-            pl_module.own_factors(data.training.to(pl_module.device)).to("cpu"),
+            net.own_factors(data.training.to(net.device)).to("cpu"),
             dataset.feature_names,
             _of(rows, dataset.sample_names) or [str(i) for i in rows.tolist()],
             _of(rows, dataset.texts),
@@ -59,12 +57,6 @@ class TopicPage(Callback):
         draw_topic_map(topics.positions, topics.sizes, topics.top_words(3)).savefig(picture, dpi=110)
         for tracker in trackers(trainer.loggers):
             tracker.show_picture("topic map", picture, trainer.global_step)
-
-
-def _data(trainer: Trainer) -> MatrixDataModule:
-    data = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-    assert isinstance(data, MatrixDataModule)
-    return data
 
 
 def _of(rows: torch.Tensor, values: tuple[str, ...] | None) -> list[str] | None:
