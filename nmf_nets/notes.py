@@ -68,7 +68,7 @@ def peaks(w: np.ndarray, frequencies: np.ndarray, count: int) -> list[tuple[floa
     A frequency between two of the spectrum is that of the parabola through the logarithms of three.
     """
     places, _ = scipy.signal.find_peaks(w, height=0.1 * w.max(initial=0.0) + np.finfo(w.dtype).tiny)
-    strongest = sorted(places, key=lambda j: -w[j])[:count]
+    strongest = sorted(places.tolist(), key=lambda j: -w[j])[:count]
     return [(_between(w, frequencies, j), float(w[j])) for j in strongest]
 
 

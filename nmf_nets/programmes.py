@@ -67,7 +67,7 @@ def rnk(scores: Float[Tensor, " features"], genes: Sequence[str]) -> str:
     return "".join(f"{genes[j]}\t{float(scores[j]):.6g}\n" for j in order)
 
 
-def associations(usages: Codes, types: Sequence[object]) -> pd.DataFrame:
+def associations(usages: Codes, types: Sequence[object] | np.ndarray) -> pd.DataFrame:
     """A row for each programme and type of cell: mean usage in cells of the type and in others, `auroc`, the chance
     that one of the type uses it more than one of the others, and `q`, the p-value of Mann and Whitney's test,
     two-sided, after Benjamini and Hochberg over all rows.

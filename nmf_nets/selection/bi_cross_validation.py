@@ -118,7 +118,7 @@ def blocks(X: Matrix, rows: Rows, columns: Columns) -> Blocks:
     return Blocks(*(_in_row_order(part.rows(index).T) for part in (upper, lower) for index in (columns, other_columns)))
 
 
-def _others(index: Rows, length: int) -> Rows:
+def _others(index: Rows, length: int) -> Int[Tensor, " others"]:
     rest = torch.ones(length, dtype=torch.bool, device=index.device)
     rest[index] = False
     return torch.nonzero(rest).flatten()

@@ -18,7 +18,7 @@ pytestmark = [
 
 def data(folder, **more):
     newsgroups20.write(folder)
-    return MatrixFile(folder / "newsgroups20.npz", **{"validation": 0.0, "test": 0.1, **more})
+    return MatrixFile(str(folder / "newsgroups20.npz"), **{"validation": 0.0, "test": 0.1, **more})
 
 
 def test_every_model_finds_four_subjects(tmp_path, monkeypatch):

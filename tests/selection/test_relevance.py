@@ -150,6 +150,7 @@ def test_where_all_stay_relevant_it_cannot_tell():
     assert selector.choose({2: judgement}).n_components is None
 
 
+@pytest.mark.untyped
 @pytest.mark.parametrize(
     ("given", "said"),
     [

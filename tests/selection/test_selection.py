@@ -167,6 +167,7 @@ def test_silhouettes_are_1_for_equal_starts_and_low_for_unlike_ones():
     assert silhouettes_of(equal[:, :1]).tolist() == [1]
 
 
+@pytest.mark.untyped
 def test_outliers_do_not_move_the_medians():
     true, W = shuffled_starts(0.02, starts=11)
     W[3] = (
