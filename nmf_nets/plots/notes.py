@@ -82,7 +82,7 @@ def draw_piano_roll(spectrogram: Spectrogram, factors: Factorization, notes: Seq
     axes.set(xlim=(0, len(loud) * step), ylim=(levels[0] - 1, levels[-1] + 1), xlabel="seconds")
     axes.set_yticks(levels)
     names = {round(lanes[note.component]): f"event {note.component}" for note in events}
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda level, _: names.get(level) or _name(level)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda level, _: names.get(level) or _name(float(level))))
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
