@@ -17,7 +17,6 @@ from nmf_nets.as_matrix import as_matrix
 from nmf_nets.benchmark.images import Pictures, pictures_of
 from nmf_nets.constraints.projected import Projected
 from nmf_nets.decoders.convolutive import Convolutive
-from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.encoders.table import Table as TableOfCodes
 from nmf_nets.factorization import Factorization
 from nmf_nets.inits.random import random
@@ -56,10 +55,11 @@ class Canvases(NamedTuple):
 
 def canvases_of(given: Pictures, seed: int = 0, n_pictures: int = 3, count: int = 60) -> Canvases:
     """The first images of as many classes, on canvases some twice as wide. Raises Refusal for fewer classes."""
-    if given.labels is None or len(np.unique(given.labels)) < n_pictures:
+    kinds = np.unique([] if given.labels is None else given.labels)
+    if len(kinds) < n_pictures:
         raise Refusal(f"pictures are taken from {n_pictures} classes; give a file with labels of as many.")
     chance = np.random.default_rng(seed)
-    classes = np.unique(given.labels)[np.linspace(0, len(np.unique(given.labels)) - 1, n_pictures).round().astype(int)]
+    classes = kinds[np.linspace(0, len(kinds) - 1, n_pictures).round().astype(int)]
     pictures = np.stack([given.X[np.flatnonzero(given.labels == kind)[0]].reshape(given.shape) for kind in classes])
     pictures = pictures / np.linalg.norm(pictures, axis=(1, 2), keepdims=True)
     height, width = given.shape
@@ -108,16 +108,13 @@ def moving(given: Pictures, starts: int = 5, epochs: int = 400) -> tuple[Table, 
     """The error, and the pictures found, by motifs that may stand anywhere and by components that stand still."""
     planted = canvases_of(given)
     r, (height, width), side = len(planted.pictures), given.shape, planted.X.shape[2]
-    X, divergence = as_matrix(planted.rows, torch.float32), KullbackLeibler()
-    lags, shifts = min(height + height // 2, len(planted.rows)), side - width + 1
+    X = as_matrix(planted.rows, torch.float32)
+    lags, shifts = height + height // 2, side - width + 1
     lines, strips = [], {"canvases": planted.X[:8].reshape(8, -1)}
 
     for name, strength in (("motifs", 0.0), ("motifs, sparse codes", STRENGTH)):
         nets = [convolutive(X, r, lags, shifts, strength, seed, epochs) for seed in range(starts)]
-        values = [float(divergence.total(X, net.own_factors(X))) for net in nets]
-        if strength:
-            values = [value + _penalties(net, X) for value, net in zip(values, nets, strict=True)]
-        best = nets[int(np.argmin(values))]
+        best = min(nets, key=lambda net: _objective(net, X))
         factors, motifs = best.own_factors(X), best.decoder.motifs.detach().double().numpy()  # pyright: ignore
         cosines = picture_cosines(motifs, planted.pictures)
         lines.append(_line(name, r, motifs.size, relative_error(X, factors), cosines))
@@ -136,9 +133,10 @@ def moving(given: Pictures, starts: int = 5, epochs: int = 400) -> tuple[Table, 
     return Table("moving", title, pd.DataFrame(lines), formats, caption), draw_strips(strips, (side, side))
 
 
-def _penalties(net: KullbackLeiblerNMF, X: Matrix) -> float:
-    factors = net.own_factors(X)
-    return float(net.criterion.on_H.value(factors.H) + net.criterion.on_W.value(factors.W.T))
+def _objective(net: KullbackLeiblerNMF, X: Matrix) -> float:
+    """D and penalties."""
+    factors, on = net.own_factors(X), net.criterion
+    return float(net.divergence.total(X, factors) + on.on_H.value(factors.H) + on.on_W.value(factors.W.T))
 
 
 def _line(model: str, count: int, size: int, error: float, cosines: np.ndarray) -> dict[str, object]:

@@ -127,14 +127,14 @@ class Sleeper(Callback):
     def on_train_batch_end(self, *args):
         import time
 
-        time.sleep(0.2)
+        time.sleep(0.05)
 
 
 def test_the_stopwatch_runs_in_steps_alone(data):
     fit(data, [], epochs=1)  # compiles what is compiled
     watch = Stopwatch()
     fit(data, [watch, Sleeper()], epochs=5)
-    assert 0 < watch.seconds < 5 * 0.2
+    assert 0 < watch.seconds < 0.2
 
 
 def test_dead_components_are_warned_of_once_by_number(data, caplog):
