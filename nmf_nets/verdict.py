@@ -13,7 +13,7 @@ from nmf_nets.benchmark.base import Method, Problem
 from nmf_nets.benchmark.best_known import BestKnown
 from nmf_nets.benchmark.methods.classical import Classical
 from nmf_nets.benchmark.methods.scikit_learn import ScikitLearn
-from nmf_nets.benchmark.recorder import Budget, Evaluation, Recorder, Status
+from nmf_nets.benchmark.recorder import ENDED_WELL, Budget, Recorder, Run, Status
 from nmf_nets.benchmark.task import fingerprint, identity_of
 from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.data.base import Dataset, MatrixDataModule
@@ -89,7 +89,7 @@ class Summary:
     divergence_value: float
     refined_codes_value: float | None
     exact_codes_value: float | None
-    classical_value: float
+    classical_value: float | None
     sklearn_value: float | None
     gap: float
     best_known_value: float
@@ -115,11 +115,13 @@ class Verdict:
     """The table, and what stands in summary.json.
 
     uncounted: weights of the decoder with penalties of their own, which are in no line, as rivals have no such weights.
+    lost: rivals that came to no end that could be compared, each with what became of it.
     """
 
     lines: list[Line]
     summary: Summary
     uncounted: Sequence[str] = ()
+    lost: Sequence[str] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -145,7 +147,7 @@ class Verdict:
                 f"Of the training entries {about.observed:.2%} count, by their weights, and no others anywhere here; "
                 "scikit-learn's solver, which needs them all, takes no part."
             )
-        best = min(about.classical_value, about.sklearn_value or about.classical_value)
+        best = min(value for value in (about.classical_value, about.sklearn_value) if value is not None)
         if about.best_known_value < best * (1 - NOTABLE):
             notes.append(
                 f"The best that any run has found is {about.best_known_value:.6g}: own codes are "
@@ -153,6 +155,7 @@ class Verdict:
             )
         if self.uncounted:
             notes.append(f"Penalties on {', '.join(self.uncounted)} are not in these values.")
+        notes += [f"Without a line: {what}." for what in self.lost]
         if about.recovery is not None:
             notes.append(f"The true components were found with a mean cosine of {about.recovery:.4f}.")
         if about.accuracy is not None:
@@ -206,7 +209,11 @@ def judge(
         X, divergence, start.n_components, seed, criterion.on_H, criterion.on_W, own.n_components, criterion.between
     )
     plain = {**ours, peer: ScikitLearn(peer[-2:])} if plain_rivals else {}
-    found = _ends({**plain, **rivals}, problem, start, seconds)
+    runs = _runs({**plain, **rivals}, problem, start, seconds)
+    found = {name: run.end for name, run in runs.items() if run.status in ENDED_WELL}
+    lost = [f"{name} {run.status}, as {run.error}" for name, run in runs.items() if name not in found]
+    if not found:
+        raise Refusal(f"no classical solver came to an end that the net could be compared with: {'; '.join(lost)}.")
     values = {name: last.measured.value for name, (_, last) in found.items()}
     best = min(values.values())
     coder, coupled = _Coder(Exact(None, update), criterion.on_H), net.decoder.couples_rows
@@ -250,7 +257,7 @@ def judge(
         divergence_value=own_line.divergence_value,
         refined_codes_value=trained.get("net, refined codes"),
         exact_codes_value=trained.get("net, exact codes"),
-        classical_value=min(value for name, value in values.items() if name != peer),
+        classical_value=min((value for name, value in values.items() if name != peer), default=None),
         sklearn_value=values.get(peer),
         gap=own_line.gap,
         best_known_value=known,
@@ -271,7 +278,7 @@ def judge(
         peak_memory=memory,
     )
     uncounted = [name for name, weight in named_weights(net.decoder).items() if weight.terms.penalties]
-    return Verdict(lines + held_lines, summary, uncounted)
+    return Verdict(lines + held_lines, summary, uncounted, lost)
 
 
 def _recovery(net: NonNegativeAutoencoder, dataset: Dataset) -> float | None:
@@ -325,16 +332,14 @@ class _Coder:
         return Factorization(self.exact.update(X, factors.H, factors.W, REFINED, terms=self.terms), factors.W)
 
 
-def _ends(
-    methods: Mapping[str, Method], problem: Problem, start: Factorization, seconds: float
-) -> dict[str, tuple[Factorization, Evaluation]]:
-    """Where the methods come from the start, without those that cannot serve the problem."""
+def _runs(methods: Mapping[str, Method], problem: Problem, start: Factorization, seconds: float) -> dict[str, Run]:
+    """Of the methods from the start, without those that cannot serve the problem."""
     recorder = Recorder(problem, Budget(max(seconds, LEAST_SECONDS)), growth=1e9)
     runs = {name: recorder.record(method, start) for name, method in methods.items()}
-    ends = {name: run.end for name, run in runs.items() if run.status is not Status.UNSUPPORTED}
-    if not ends:
+    served = {name: run for name, run in runs.items() if run.status is not Status.UNSUPPORTED}
+    if not served:
         raise Refusal(f"no classical algorithm serves this model: {'; '.join(str(run.error) for run in runs.values())}")
-    return ends
+    return served
 
 
 def _line(

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
+from nmf_nets.benchmark.methods.scikit_learn import ScikitLearn
 from nmf_nets.data.co_clusters import CoClusters
 from nmf_nets.data.digits import Digits
 from nmf_nets.divergences.frobenius import Frobenius
@@ -167,6 +168,22 @@ def test_one_row_one_column_and_more_components_than_either(train, tmp_path):
         assert ran.code == 0, ran.err
         assert summary_of(ran)["relative_error"] < 0.2
         shutil.rmtree(tmp_path / "run")
+
+
+def test_a_rival_that_diverges_has_no_line_and_is_named(train, monkeypatch):
+    class Diverging(ScikitLearn):
+        def run(self, problem, start, observe):
+            far, iteration = Factorization(1e6 * start.H, start.W), 1
+            while observe(lambda: far, iteration):
+                iteration += 1
+            return lambda X: start.H
+
+    monkeypatch.setattr("nmf_nets.verdict.ScikitLearn", Diverging)
+    ran = train("divergence=kullback_leibler")
+    assert ran.code == 0, ran.err
+    assert "Without a line: scikit-learn mu diverged, as the value ends at more than" in " ".join(ran.out.split())
+    assert summary_of(ran)["sklearn_value"] is None
+    assert summary_of(ran)["classical_value"] > 0
 
 
 def test_planted_components_are_found_and_the_run_says_how_well(train):
