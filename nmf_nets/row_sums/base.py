@@ -1,26 +1,14 @@
 """The interface of what a step on W needs of the rows."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.matrix import Matrix
+from nmf_nets.row_sums.totals import Totals
 from nmf_nets.shapes import Codes, Components, Scalar
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Of all rows of X, wherever they lie: what the divergences know of X alone."""
-
-    n_samples: int
-    sum: float
-    square_norm: float
-    self_entropy: float
-    mass: float
-    """How many entries count: n m, or Σ v."""
 
 
 class RowSums(ABC):
@@ -35,8 +23,11 @@ class RowSums(ABC):
         """How many there are."""
 
     @abstractmethod
-    def of(self, X: Matrix, H: Codes, W: Components) -> Tensor:
-        """Of these rows with these codes, on W as it is."""
+    def add_(self, sums: Tensor, X: Matrix, H: Codes, W: Components, valued: bool = True) -> None:
+        """To sums, those of these rows with these codes, on W as it is.
+
+        valued: whether D is asked for; where it is not, and is not a by-product, it is left out.
+        """
 
     @abstractmethod
     def fitted(self, sums: Tensor, W: Components, terms: Terms = PLAIN) -> Components:
@@ -46,6 +37,8 @@ class RowSums(ABC):
     def value(self, sums: Tensor, W: Components, totals: Totals) -> Scalar:
         """D(X | H W) at the codes and the W that the sums were made on, in float64."""
 
-
-def packed(*parts: Tensor) -> Tensor:
-    return torch.cat([part.double().flatten() for part in parts])
+    def of(self, X: Matrix, H: Codes, W: Components) -> Tensor:
+        """Of these rows alone."""
+        sums = torch.zeros(self.numbers(*W.shape), dtype=torch.float64, device=W.device)
+        self.add_(sums, X, H, W)
+        return sums
