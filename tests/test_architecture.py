@@ -25,7 +25,7 @@ LAYERS = [
         "heads",
         "sound",
     ],
-    ["implicit", "updates", "half_steps", "cold_start", "kernels", "weight", "data", "held_out", "notes"],
+    ["sources", "implicit", "updates", "half_steps", "cold_start", "kernels", "weight", "data", "held_out", "notes"],
     ["encoders", "decoders", "solver", "symmetric", "objective", "multipliers"],
     ["optimizers", "running_sums", "solvers"],
     ["exact"],
@@ -54,6 +54,7 @@ BESIDE = {
     ("criterion", "divergences"),
     ("criterion", "penalties"),
     ("data", "loader"),
+    ("data", "sources"),
     ("spectrum", "matrix"),
     ("matrix", "sparse_product"),
     ("as_matrix", "matrix"),
@@ -124,6 +125,7 @@ def test_data_know_no_model():
         "observed",
         "folder",
         "sound",
+        "sources",
     }
 
 

@@ -1,0 +1,79 @@
+"""The interface of a source of rows."""
+
+from abc import ABC, abstractmethod
+from bisect import bisect_left
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from nmf_nets.as_matrix import as_matrix, refuse_shape
+from nmf_nets.matrix import Matrix
+from nmf_nets.refusal import Refusal
+
+
+class Source(ABC):
+    """X in rows that are read when they are asked for, and checked then as `as_matrix` checks a whole matrix.
+
+    shape: (n_samples, n_features). dtype: float32 or float64, of what it gives. name: what refusals call it.
+    """
+
+    def __init__(self, shape: tuple[int, int], dtype: torch.dtype, is_sparse: bool, name: str = "X"):
+        refuse_shape(shape, name)
+        if dtype not in (torch.float32, torch.float64):
+            raise Refusal(f"the dtype of {name} is {dtype}, but must be torch.float32 or torch.float64.")
+        self.shape, self.dtype, self.is_sparse, self.name = shape, dtype, is_sparse, name
+
+    @abstractmethod
+    def read(self, start: int, stop: int) -> Any:
+        """Rows start … stop − 1 as they lie there: an array, scipy's CSR, or a Matrix, which was checked before.
+
+        May be called from several threads at a time.
+        """
+
+    @abstractmethod
+    def values_in(self, start: int, stop: int) -> int:
+        """How many values rows start … stop − 1 have; not less than a Matrix of them has."""
+
+    def span(self, start: int, stop: int) -> Matrix:
+        """Rows start … stop − 1. Raises Refusal for what `as_matrix` refuses, with its row in the whole X."""
+        if not 0 <= start < stop <= self.shape[0]:
+            raise Refusal(f"rows {start} to {stop} were asked for, but {self.name} has {self.shape[0]}.")
+        try:
+            return as_matrix(self.read(start, stop), self.dtype, first_row=start)
+        except Refusal as refusal:
+            raise Refusal(f"{self.name}: {refusal}" if self.name != "X" else str(refusal)) from None
+
+    def cuts(self, start: int = 0, stop: int | None = None, values: int = 2**24) -> list[int]:
+        """Where blocks of about so many values begin, and where the last one ends.
+
+        A block ends with the row that completes a multiple of `values`, counted from row 0, so that the blocks of any
+        part of X are those of X, cut at its ends.
+        """
+        stop = self.shape[0] if stop is None else stop
+        found = [start]
+        while found[-1] < stop:
+            goal = (self.values_in(0, found[-1]) // values + 1) * values
+            row = bisect_left(range(stop), goal, lo=found[-1] + 1, key=lambda row: self.values_in(0, row))
+            found.append(row)
+        return found
+
+    def blocks(self, start: int = 0, stop: int | None = None, values: int = 2**24) -> Iterator[tuple[slice, Matrix]]:
+        """The rows in order, in blocks of about so many values; see `cuts`.
+
+        While the caller works on one block, one thread reads and checks the next; what it raises, the caller is raised
+        when that block is due. Two blocks are in memory, if the caller drops each for the next. The thread ends with
+        the loop, however that ends.
+        """
+        cuts = self.cuts(start, stop, values)
+        parts = [slice(*cut) for cut in pairwise(cuts)]
+        with ThreadPoolExecutor(1, "nmf-source") as reader:
+            coming = [reader.submit(self.span, part.start, part.stop) for part in parts[:1]]
+            for part, after in zip(parts, [*parts[1:], None], strict=True):
+                block = coming.pop().result()
+                if after is not None:
+                    coming.append(reader.submit(self.span, after.start, after.stop))
+                yield part, block
+                del block
