@@ -1,13 +1,11 @@
 """What a run leaves on disk: the truth that every tracker mirrors."""
 
 import json
-import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +19,7 @@ from safetensors.torch import save
 from nmf_nets.factorization import Factorization
 from nmf_nets.refusal import Refusal, first_line
 from nmf_nets.targets import refuse_references
+from nmf_nets.whole_file import write
 
 try:
     import resource
@@ -140,23 +139,6 @@ class MetricsFile(Logger):
         line = {"step": step, "time": time.time(), **{key: float(value) for key, value in metrics.items()}}
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
-
-
-def write(path: Path, data: bytes) -> None:
-    """All of the file or none of it, also after a loss of power."""
-    with replacing(path) as unfinished:
-        unfinished.write_bytes(data)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Where to write instead; what is there in the end has reached the disk when it takes the place of the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".unfinished")
-    yield unfinished
-    with unfinished.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
 
 
 def environment() -> dict[str, Any]:

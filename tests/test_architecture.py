@@ -9,7 +9,7 @@ import nmf_nets
 PACKAGE = Path(nmf_nets.__file__).parent
 
 LAYERS = [
-    ["refusal", "extras", "shapes", "part", "grid", "threads", "division", "folder"],
+    ["refusal", "extras", "shapes", "part", "grid", "threads", "division", "folder", "whole_file"],
     ["factorization", "matrix", "as_matrix", "sparse_product", "spectrum", "targets", "lags", "contents"],
     [
         "divergences",
@@ -60,6 +60,7 @@ BESIDE = {
     ("as_matrix", "matrix"),
     ("extras", "refusal"),
     ("folder", "refusal"),
+    ("whole_file", "refusal"),
     ("decoders", "solver"),
     ("encoders", "decoders"),
     ("optimizers", "running_sums"),
