@@ -17,5 +17,9 @@ class WritableCodes(KeptCodes):
     """H that each pass makes anew, its rows in order."""
 
     @abstractmethod
+    def begin(self) -> None:
+        """Before the first row of a pass."""
+
+    @abstractmethod
     def put(self, start: int, H: Codes) -> None:
         """The codes of the rows that begin with `start`."""

@@ -52,7 +52,6 @@ class OnDisk(WritableCodes):
             ) from error
 
     def begin(self) -> None:
-        """Before the first row of a pass."""
         self.checksum = 0
 
     def rows(self, start: int, stop: int) -> Codes:
@@ -60,7 +59,7 @@ class OnDisk(WritableCodes):
         return torch.from_numpy(np.frombuffer(data, self.dtype).reshape(-1, self.shape[1]))
 
     def put(self, start: int, H: Codes) -> None:
-        data = memoryview(np.ascontiguousarray(H.cpu().numpy(), self.dtype)).cast("B")
+        data = memoryview(H.cpu().contiguous().numpy().astype(self.dtype, copy=False).tobytes())
         self.checksum = crc32(data, self.checksum)
         place, file = len(self._header) + start * self._width, self._opened().fileno()
         while data:

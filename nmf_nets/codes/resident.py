@@ -15,5 +15,8 @@ class Resident(WritableCodes):
     def rows(self, start: int, stop: int) -> Codes:
         return self.H[start - self.start : stop - self.start]
 
+    def begin(self) -> None:
+        """A pass overwrites what it has read."""
+
     def put(self, start: int, H: Codes) -> None:
         self.rows(start, start + len(H)).copy_(H)

@@ -31,8 +31,8 @@ def newton_columns(
 
     (derived) With a_i = h_i d / x̂_i and ω(τ) = −τ − log(1 − τ), −log(1 + t a_i) ≤ −t a_i + ω(t |a_i|), where for
     a_i > 0 already τ² / 2 ≤ ω(τ) will do. As ω(τ) / τ² grows, Σ x_i ω(t |a_i|) over a_i < 0 is at most δ² ω(t α) / α²
-    for any α ≥ max_i −a_i, and so is τ² / 2 over the rest: f(w + t d) ≤ f(w) − t η + δ² ω(t α) / α² + ½ t² κ, whose least
-    is at t. Both numbers in α bound −a_i: −h_i d / x̂_i is a mean of −d_k / w_k with the weights h_ik w_k, and
+    for any α ≥ max_i −a_i, and so is τ² / 2 over the rest: f(w + t d) ≤ f(w) − t η + δ² ω(t α) / α² + ½ t² κ, least at
+    t. Both numbers in α bound −a_i: −h_i d / x̂_i is a mean of −d_k / w_k with the weights h_ik w_k, and
     x_i a_i² ≤ δ². The first is never above 1, so that t ≥ 1/3; near the optimum the second leaves t = 1, with which w
     reaches zeros.
 
@@ -48,7 +48,7 @@ def newton_columns(
     blocks = -(-len(W) // BLOCK)
     use_threads(W.numel() * W.shape[1] * sweeps)
     arrays = [part.numpy() for part in (W, g, halves, least, moved, free)]
-    _step(blocks, *arrays, sweeps, float(ridge))
+    _step(blocks, *arrays, sweeps, float(ridge))  # type: ignore
     return moved
 
 
@@ -133,7 +133,11 @@ def newton_columns_torch(
             moved = torch.maximum(moved, step.abs() * curvature[:, a].sqrt())
             most = torch.maximum(most, d[:, a].abs() * curvature[:, a].sqrt())
         going = going & (moved > 1e-3 * most)
-    eta, square, kappa = -(g * d).sum(1), (d * (Q @ d[:, :, None])[:, :, 0]).sum(1).clamp(min=0), ridge * d.square().sum(1)
+    eta, square, kappa = (
+        -(g * d).sum(1),
+        (d * (Q @ d[:, :, None])[:, :, 0]).sum(1).clamp(min=0),
+        ridge * d.square().sum(1),
+    )
     back = torch.where(d < 0, -d / W, 0).amax(1)
     alpha = torch.minimum(back, (square / least).sqrt())
     b = alpha * eta + kappa + square

@@ -23,8 +23,8 @@ def add_transposed_product_(total: Tensor, X: Matrix, values: Tensor, H: Codes) 
         total += X.with_values(values).T @ H
         return
     threads = use_threads(values.numel() * H.shape[1])
-    crow, columns, H, values = _rows(X, H, values)
-    _add_products(threads, crow, columns, values, H, total.numpy())
+    crow, columns, H_rows, numbers = _rows(X, H, values)
+    _add_products(threads, crow, columns, numbers, H_rows, total.numpy())
 
 
 def add_ratios_(N: Tensor, Q: Tensor | None, X: Matrix, H: Codes, W: Components, floor: Scalar) -> Scalar:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from nmf_nets.criterion import PLAIN, Terms
-from nmf_nets.factorization import Factorization
 from nmf_nets.divergences.frobenius import Frobenius
+from nmf_nets.factorization import Factorization
 from nmf_nets.half_steps.gram import solved_where_free, with_entries, with_rows
 from nmf_nets.kernels.multiplicative import multiplied
 from nmf_nets.kernels.transposed import add_transposed_product_

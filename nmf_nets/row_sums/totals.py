@@ -70,9 +70,11 @@ class Totals:
         most = torch.cat([torch.tensor([float(self.weighted), self.heaviest], dtype=torch.float64), -self.least])
         group.sum_(sums)
         group.max_(most)
-        n, values, *others = sums.tolist()
+        n, values, total, square_norm, self_entropy, mass = sums.tolist()
         weighted, heaviest = most[:2].tolist()
-        return type(self)(round(n), round(values), *others, bool(weighted), heaviest, -most[2:])
+        return type(self)(
+            round(n), round(values), total, square_norm, self_entropy, mass, bool(weighted), heaviest, -most[2:]
+        )
 
     def divided(self, unit: float) -> Self:
         """Of X / unit."""
