@@ -58,6 +58,14 @@ class Group:
             dist.gather_object(item, items)
         return items or []
 
+    def from_first(self, item: Any) -> Any:
+        """Rank 0's."""
+        items = [item]
+        if self.size > 1:
+            with _together():
+                dist.broadcast_object_list(items, 0)
+        return items[0]
+
     def wait(self) -> None:
         """Until all ranks are here."""
         if self.size > 1:

@@ -10,7 +10,7 @@ PACKAGE = Path(nmf_nets.__file__).parent
 
 LAYERS = [
     ["refusal", "extras", "shapes", "part", "grid", "threads", "division", "folder", "whole_file"],
-    ["factorization", "matrix", "as_matrix", "sparse_product", "spectrum", "targets", "lags", "contents"],
+    ["group", "codes", "factorization", "matrix", "as_matrix", "sparse_product", "spectrum", "targets", "lags", "contents"],
     [
         "divergences",
         "penalties",
@@ -26,19 +26,19 @@ LAYERS = [
         "sound",
     ],
     ["sources", "implicit", "updates", "half_steps", "cold_start", "kernels", "weight", "data", "held_out", "notes"],
-    ["encoders", "decoders", "solver", "symmetric", "objective", "multipliers"],
-    ["optimizers", "running_sums", "solvers"],
-    ["exact"],
+    ["encoders", "decoders", "solver", "symmetric", "objective", "multipliers", "row_sums"],
+    ["optimizers", "running_sums", "solvers", "row_solver"],
+    ["exact", "row_blocks"],
     ["inits"],
     ["modules", "plots", "loggers", "run_directory", "fit", "stream", "sequential", "underapproximation", "pages"],
-    ["restarts"],
-    ["model", "estimators", "selection", "topics", "signatures", "programmes"],
+    ["restarts", "checkpoints"],
+    ["model", "estimators", "selection", "topics", "signatures", "programmes", "distributed"],
     ["recommendation", "judgements"],
     ["saved_model"],
     ["callbacks", "benchmark"],
     ["verdict", "program"],
     ["report"],
-    ["train", "transform", "dashboard", "select"],
+    ["train", "transform", "dashboard", "select", "factorize"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
