@@ -10,21 +10,32 @@ from typing import Any
 import torch
 
 from nmf_nets.as_matrix import as_matrix, refuse_shape
+from nmf_nets.contents import BROKEN
 from nmf_nets.matrix import Matrix
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, first_line
 
 
 class Source(ABC):
     """X in rows that are read when they are asked for, and checked then as `as_matrix` checks a whole matrix.
 
     shape: (n_samples, n_features). dtype: float32 or float64, of what it gives. name: what refusals call it.
+    feature_names: where they are known.
     """
 
-    def __init__(self, shape: tuple[int, int], dtype: torch.dtype, is_sparse: bool, name: str = "X"):
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        dtype: torch.dtype,
+        is_sparse: bool,
+        name: str = "X",
+        feature_names: tuple[str, ...] | None = None,
+    ):
         refuse_shape(shape, name)
         if dtype not in (torch.float32, torch.float64):
             raise Refusal(f"the dtype of {name} is {dtype}, but must be torch.float32 or torch.float64.")
         self.shape, self.dtype, self.is_sparse, self.name = shape, dtype, is_sparse, name
+        fitting = feature_names is not None and len(feature_names) == shape[1]
+        self.feature_names = feature_names if fitting else None
 
     @abstractmethod
     def read(self, start: int, stop: int) -> Any:
@@ -42,9 +53,20 @@ class Source(ABC):
         if not 0 <= start < stop <= self.shape[0]:
             raise Refusal(f"rows {start} to {stop} were asked for, but {self.name} has {self.shape[0]}.")
         try:
-            return as_matrix(self.read(start, stop), self.dtype, first_row=start)
+            return as_matrix(self._read(start, stop), self.dtype, first_row=start)
         except Refusal as refusal:
-            raise Refusal(f"{self.name}: {refusal}" if self.name != "X" else str(refusal)) from None
+            raise Refusal(str(refusal) if self.name == "X" else f"{self.name}: {refusal}") from None
+
+    def _read(self, start: int, stop: int) -> Any:
+        """What libraries raise for rows that they cannot read, as one sentence."""
+        try:
+            return self.read(start, stop)
+        except Refusal:
+            raise
+        except BROKEN as error:
+            raise Refusal(
+                f"rows {start} to {stop} cannot be read: {first_line(error)}; copy the file again."
+            ) from error
 
     def cuts(self, start: int = 0, stop: int | None = None, values: int = 2**24) -> list[int]:
         """Where blocks of about so many values begin, and where the last one ends.
