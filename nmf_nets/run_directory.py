@@ -5,7 +5,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +18,7 @@ from safetensors.torch import save
 
 from nmf_nets.factorization import Factorization
 from nmf_nets.refusal import Refusal, first_line
-from nmf_nets.targets import refuse_references
+from nmf_nets.targets import refuse_foreign_targets, refuse_references
 from nmf_nets.whole_file import write
 
 try:
@@ -66,6 +66,35 @@ class RunDirectory:
             raise Refusal(f"{self.config} is not the configuration of a run: {first_line(error)}.") from error
         assert isinstance(saved, DictConfig)
         refuse_references(OmegaConf.to_container(saved, resolve=False))
+        return saved
+
+    def resumed(self, composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
+        """The saved configuration, wherever the directory lies now, with the values that the command line changes.
+
+        Whom to trust the command line alone says: `allow` in a file that came with the directory would be its own
+        witness.
+        """
+        saved = self.saved_config()
+        for key in composed:
+            if key not in saved:
+                raise Refusal(
+                    f"{self.config} has no {key!r}: it is that of another version of nmf_nets, which can resume it."
+                )
+        for override in overrides:
+            key, _, value = override.partition("=")
+            if key in ("resume", "allow"):
+                continue
+            if (
+                OmegaConf.is_config(OmegaConf.select(saved, key))
+                or OmegaConf.select(saved, key, default=saved) is saved
+            ):
+                raise Refusal(
+                    f"resume goes on with the configuration in {self.config}; of it {key!r} cannot be changed, only "
+                    "single values such as trainer.max_epochs."
+                )
+            OmegaConf.update(saved, key, OmegaConf.create(f"value: {value}").value)
+        saved.allow = composed.allow
+        refuse_foreign_targets(saved, saved.allow)
         return saved
 
     def save_environment(self) -> None:
