@@ -144,7 +144,6 @@ class Checkpoints:
             if start < stop and codes.checksum_of(start, stop) != checksum:
                 damaged[0] = 1
         group.max_(damaged)
-        codes.close()
         return (None, f"has codes in {codes.path} that are not those that were saved") if damaged else (found, "")
 
     def _read(self, path: Path) -> _Saved:

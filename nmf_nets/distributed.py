@@ -33,7 +33,7 @@ from nmf_nets.part import part_name
 from nmf_nets.penalties.base import Penalty
 from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.row_blocks import RowBlocks
-from nmf_nets.row_solver import row_solver
+from nmf_nets.row_solver import refuse_solver, row_solver
 from nmf_nets.shapes import Components
 from nmf_nets.sources.base import Source
 
@@ -137,26 +137,32 @@ def factorize_rows(
     refuse_n_components(n_components)
     _refuse_choices(init, codes, directory, save_every, save_seconds)
     began, group, D = time.perf_counter(), group or Group(), divergence_of(divergence)
+
+    def terms_at(unit: float) -> tuple[Terms, Terms]:
+        of_H = penalties_of("H", l1_H, l2_H, penalties_H, D, unit)
+        return Terms(of_H), Terms(penalties_of("W", l1_W, l2_W, penalties_W, D, unit))
+
+    given = None if start is None else _given(start, n_components, source)
+    refuse_solver(solver, D, *terms_at(1.0))
     blocks = RowBlocks(source, group, values, torch.device(device))
-    draws = start is None and init != "random"
+    draws = given is None and init != "random"
     totals, sample = blocks.survey(D, _drawn(source, n_components, seed) if draws else np.empty(0, np.int64))
     if not totals.mean > 0:
         raise Refusal(f"{source.name} is zero wherever it counts, so that there is nothing to factorize.")
     blocks.unit = unit = unit_at(totals.mean)
     totals = totals.divided(unit)
     blocks.mean = totals.mean
-    on_H = Terms(penalties_of("H", l1_H, l2_H, penalties_H, D, unit))
-    on_W = Terms(penalties_of("W", l1_W, l2_W, penalties_W, D, unit))
+    on_H, on_W = terms_at(unit)
     recipe = row_solver(solver, D, source.shape[1], n_components, totals, repeats, on_H, on_W)
     store = _Store(blocks, n_components, D, recipe.name, directory, codes)
 
     if store.state is not None and store.known is not None:
         state, known = store.state, store.known
-    elif draws or start is not None:
+    elif draws or given is not None:
         W = (
             _sampled(sample, n_components, D, recipe.name, seed, blocks)
-            if start is None
-            else _given(start, n_components, source)
+            if given is None
+            else given
         )
         state, known = State(0, W / math.sqrt(unit), []), Cold()
     else:
@@ -181,7 +187,7 @@ def factorize_rows(
             sent = group.sent - before
             interrupted, late, saves = (count > 0 for count in message[width:].tolist())
             before_W, sums = W, message[: width - 1]
-            W = recipe.sums.fitted(sums, W, on_W)
+            W = recipe.sums.fitted(sums, W, on_W).contiguous()  # as it is read back, so that products round alike
             if looks:
                 _refuse_different(W, group)
                 value = recipe.sums.value(sums, before_W, totals) + message[width - 1] + on_W.value(before_W.T)
