@@ -96,4 +96,3 @@ def found(directory, size):
         except Refusal as refusal:
             refusals[name] = str(refusal)
     return kept, refusals
-

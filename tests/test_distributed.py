@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -90,7 +91,7 @@ def test_blocks_of_any_size_find_the_same(alone, case):
 def test_the_loss_never_rises(case):
     losses = [moment.loss for moment in run(**CASES[case], check_every=1, max_iter=12).history]
     assert len(losses) == 12
-    assert all(after <= before * (1 + 1e-10) + 1e-12 for before, after in zip(losses, losses[1:], strict=False))
+    assert all(after <= before * (1 + 1e-10) + 1e-12 for before, after in itertools.pairwise(losses))
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -129,7 +130,7 @@ def test_no_step_raises_the_loss(member, is_sparse, penalties):
         assert bool((W >= 0).all())
         losses.append(loss(W))
     assert losses[-1] < 0.9 * losses[0]
-    assert all(after <= before * (1 + 1e-12) for before, after in zip(losses, losses[1:], strict=False))
+    assert all(after <= before * (1 + 1e-12) for before, after in itertools.pairwise(losses))
 
 
 @every_member
@@ -188,7 +189,7 @@ def test_newton_never_raises_the_loss_from_far_off_nor_on_hard_data(name, far, d
         W = sums.fitted(sums.of(X, H, W), W)
         losses.append(float(D.total(X, Factorization(H, W))))
     allowed = 1 + (1e-12 if dtype == torch.float64 else 1e-6)
-    assert all(after <= before * allowed for before, after in zip(losses, losses[1:], strict=False))
+    assert all(after <= before * allowed for before, after in itertools.pairwise(losses))
 
 
 def test_newton_is_ahead_of_the_multiplicative_step_and_reaches_zeros():
