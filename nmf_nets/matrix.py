@@ -3,7 +3,7 @@
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -364,6 +364,18 @@ class SparseMatrix(Matrix):
     def row_of_value(self) -> Tensor:
         crow = self.csr.crow_indices()
         return torch.repeat_interleave(torch.arange(self.shape[0], device=crow.device), crow.diff())
+
+
+def stacked(parts: Sequence[Matrix]) -> Matrix:
+    """The rows of all parts, which are of one kind, under each other."""
+    weights = None if parts[0].weights is None else torch.cat([part.given_weights for part in parts])
+    sparse = [part for part in parts if isinstance(part, SparseMatrix)]
+    if not sparse:
+        return DenseMatrix(torch.cat([part.values for part in parts]), weights)
+    columns, values = (torch.cat([getattr(p, name) for p in sparse]) for name in ("column_of_value", "values"))
+    lengths = torch.cat([part.row_lengths for part in sparse]).long()
+    crow = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    return SparseMatrix(csr_tensor(crow, columns, values, (len(lengths), parts[0].shape[1])), weights)
 
 
 class _SparseProduct(torch.autograd.Function):

@@ -1,0 +1,89 @@
+"""A matrix larger than memory."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from nmf_nets.data.base import Dataset, MatrixDataModule, Sample
+from nmf_nets.matrix import Matrix, stacked
+from nmf_nets.preprocessing.base import Preprocessing
+from nmf_nets.refusal import Refusal, refuse_count
+from nmf_nets.shapes import Rows
+from nmf_nets.source_loader import SourceLoader
+from nmf_nets.sources.base import Source
+from nmf_nets.sources.open import source_of
+from nmf_nets.sources.weighted import Weighted
+
+SAMPLED, VALUES = 10_000, 2**26
+"""Rows of each part that are held in memory, unless they have more values than that."""
+
+
+class OnDisk(MatrixDataModule):
+    """A file, or folder, that `source_of` reads by rows, trained on in batches that are read while the net learns.
+
+    Memory holds a random sample of the training rows, on which the net starts and is judged, and all validation and
+    test rows; one pass over the file draws them, and refuses an entry that is none before training begins.
+    sample_rows: how many training rows at most, and at most so many validation and test rows of the parts that are
+    asked for: all others are trained on. null for SAMPLED, or for as many as have VALUES values.
+    key: which array, of formats that hold several; a layer, or raw, of AnnData's files.
+    weights: a file of the same shape with v ≥ 0 for every entry, or a mask.
+    batch_size: about so many rows; SourceLoader says in which order.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        key: str | None = None,
+        weights: str | Path | None = None,
+        sample_rows: int | None = None,
+        batch_size: int = 1024,
+        validation: float = 0.1,
+        test: float = 0.1,
+        dtype: str = "float32",
+        seed: int = 0,
+        preprocessing: Preprocessing | None = None,
+    ):
+        super().__init__(validation, test, batch_size, dtype, seed, preprocessing)
+        if path is None:
+            raise Refusal("data=on_disk needs a file: data.path=FILE, or a folder where it takes one.")
+        refuse_count("data.batch_size", batch_size)
+        if sample_rows is not None:
+            refuse_count("data.sample_rows", sample_rows)
+        self.path, self.key, self.weights, self.sample_rows = Path(path).expanduser(), key, weights, sample_rows
+
+    def load(self) -> Dataset:
+        source = source_of(self.path, self.key, self.dtype)
+        if self.weights is not None:
+            source = Weighted(source, source_of(self.weights, dtype=self.dtype))
+        n = source.shape[0]
+        most = self.sample_rows or min(SAMPLED, max(1, VALUES * n // max(1, source.values_in(0, n))))
+        training, *held_out = (min(size, most) for size in self.sizes(n))
+        # The sample of the training rows is drawn with the rows that are held out, so that no row is in two parts.
+        drawn = np.random.default_rng(self.seed).choice(n, training + sum(held_out), replace=False)
+        parts = [
+            torch.from_numpy(part).sort().values for part in np.split(drawn, np.cumsum([training, *held_out])[:-1])
+        ]
+        rows = torch.cat(parts)
+        apart = torch.cat(parts[1:]).sort().values
+        batch_size = self.batch_size
+        assert batch_size is not None
+
+        def batches(preprocessing: Preprocessing | None, device: torch.device) -> SourceLoader:
+            return SourceLoader(source, batch_size, self.seed, apart, preprocessing, device)
+
+        sample = Sample((training, *held_out), n - len(apart), rows, batches)
+        return Dataset(_taken(source, rows), feature_names=source.feature_names, sample=sample)
+
+
+def _taken(source: Source, rows: Rows) -> Matrix:
+    """These rows, in their order, by one pass over all."""
+    order = rows.sort()
+    found = []
+    for part, block in source.blocks():
+        first, last = torch.searchsorted(order.values, torch.tensor([part.start, part.stop])).tolist()
+        if first < last:
+            found.append(block.rows(order.values[first:last] - part.start))
+    place = torch.empty_like(rows)
+    place[order.indices] = torch.arange(len(rows))
+    return stacked(found).rows(place)
