@@ -1,14 +1,19 @@
 """Data that are not in memory: what is held of them, what is trained on, and what is refused."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from safetensors.torch import load_file
 
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.data.on_disk import OnDisk
 from nmf_nets.data.stream import Stream
 from nmf_nets.preprocessing.tf_idf import TfIdf
+from nmf_nets.program import REFUSED
 from nmf_nets.refusal import Refusal
 from nmf_nets.sources.csr import CsrWriter
 
@@ -127,9 +132,43 @@ def test_a_stream_that_holds_too_little_is_refused(options, says):
         Stream(**{"batches": batches(20), **options}).setup("fit")
 
 
-RUN = ["n_components=3", "logger=none", "data.sample_rows=60", "data.batch_size=32", "trainer.max_epochs=4"]
 NETS = {
-    "online": [],
-    "online, counts": ["divergence=kullback_leibler"],
-    "mlp": ["encoder=mlp", "optimizer=adam", "~optimizer.memory", "~optimizer.aging"],
+    "sums": ["experiment=out_of_core"],
+    "sums, counts": ["experiment=out_of_core", "divergence=kullback_leibler"],
+    "mlp, Adam": ["data=on_disk", "encoder=mlp", "optimizer=adam"],
 }
+
+
+@pytest.fixture
+def run(train, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.save("X.npy", rng.gamma(0.5, size=(600, 3)) @ rng.gamma(0.5, size=(3, 12)) + 0.01)
+    quick = ("n_components=3", "data.path=X.npy", "data.sample_rows=60", "data.batch_size=50", "trainer.max_epochs=12")
+    return lambda *overrides: train(*quick, *overrides)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_a_run_from_disk_is_judged_on_a_sample_and_says_so(run, net):
+    ran = run(*NETS[net])
+    assert ran.code == 0, ran.err
+    assert "The 60 training rows here are random ones of 480" in " ".join(ran.out.split())
+    factors = load_file("run/factors.safetensors")
+    assert factors["H"].shape == (60, 3)
+    X = np.load("X.npy")[factors["rows"].numpy()]
+    error = np.linalg.norm(X - (factors["H"] @ factors["W"]).numpy()) / np.linalg.norm(X)
+    assert error < 0.1
+    assert json.loads(Path("run/summary.json").read_text())["heldout_value"] > 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["encoder=table"], "keeps codes of all training rows"),
+        (["decoder=convolutive", "encoder=convolutional", "optimizer=adam"], "couples rows"),
+    ],
+)
+def test_nets_that_need_all_rows_at_once_are_refused(run, overrides, says):
+    ran = run("data=on_disk", *overrides)
+    assert ran.code == REFUSED
+    assert says in ran.sentence
