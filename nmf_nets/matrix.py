@@ -5,7 +5,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse
@@ -33,6 +33,8 @@ class Matrix(ABC):
 
     values: Tensor
     weights: Tensor | None
+    whole_mean: Scalar | None = None
+    """The mean of the matrix that this one is some rows of; None for one that is whole."""
 
     @property
     @abstractmethod
@@ -169,8 +171,17 @@ class Matrix(ABC):
     @cached_property
     def mean(self) -> Scalar:
         """Σ v |x| / Σ v over all entries, stored or not, in the dtype of X: the scale of the data; 0 if none counts."""
+        if self.whole_mean is not None:
+            return self.whole_mean
         total = self._summed(torch.abs) if self.signed else self.sum
         return (total / (self.mass or 1.0)).to(self.dtype)
+
+    def among(self, mean: Scalar) -> Self:
+        """Itself, as rows of a larger matrix, whose mean it shares with its transpose: what X̂ is floored by must not
+        depend on which rows are at hand.
+        """
+        self.whole_mean = mean
+        return self
 
     def blocks(self, entries: int = 2**22) -> Iterator[tuple[slice, "Matrix"]]:
         """Consecutive rows with about so many values in each block."""
@@ -196,7 +207,7 @@ class DenseMatrix(Matrix):
     def T(self) -> "DenseMatrix":
         if self._transpose is None:
             self._transpose = DenseMatrix(self.values.T, None if self.weights is None else self.weights.T)
-            self._transpose._transpose = self
+            self._transpose._transpose, self._transpose.whole_mean = self, self.whole_mean
         return self._transpose
 
     def __matmul__(self, D: Tensor) -> Tensor:
@@ -275,7 +286,7 @@ class SparseMatrix(Matrix):
         if self._transpose is None:
             weights = None if self.weights is None else self.with_values(self.weights)._transposed().values()
             self._transpose = SparseMatrix(self._transposed(), weights)
-            self._transpose._transpose = self
+            self._transpose._transpose, self._transpose.whole_mean = self, self.whole_mean
         return self._transpose
 
     def _transposed(self) -> Tensor:

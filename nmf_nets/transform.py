@@ -24,8 +24,8 @@ from nmf_nets.model import Kind, Model
 from nmf_nets.part import part_name
 from nmf_nets.program import INTERRUPTED, REFUSED, pinned_threads
 from nmf_nets.refusal import Refusal
-from nmf_nets.run_directory import replacing
 from nmf_nets.saved_model import data_module, load
+from nmf_nets.whole_file import replacing
 
 ANNOTATED = ".h5ad"
 """AnnData's files."""

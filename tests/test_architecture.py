@@ -9,8 +9,8 @@ import nmf_nets
 PACKAGE = Path(nmf_nets.__file__).parent
 
 LAYERS = [
-    ["refusal", "extras", "shapes", "part", "grid", "threads", "division", "folder"],
-    ["factorization", "matrix", "as_matrix", "sparse_product", "spectrum", "targets", "lags", "contents"],
+    ["refusal", "extras", "shapes", "part", "grid", "threads", "division", "folder", "whole_file"],
+    ["group", "codes", "factorization", "matrix", "as_matrix", "sparse_product", "spectrum", "targets", "lags", "contents"],
     [
         "divergences",
         "penalties",
@@ -42,16 +42,20 @@ LAYERS = [
     ["encoders", "decoders", "solver", "symmetric", "objective", "multipliers"],
     ["optimizers", "running_sums", "solvers"],
     ["exact"],
+    ["sources", "implicit", "updates", "half_steps", "cold_start", "kernels", "weight", "data", "held_out", "notes"],
+    ["encoders", "decoders", "solver", "symmetric", "objective", "multipliers", "row_sums"],
+    ["optimizers", "running_sums", "solvers", "row_solver"],
+    ["exact", "row_blocks"],
     ["inits"],
     ["modules", "plots", "loggers", "run_directory", "fit", "stream", "sequential", "underapproximation", "pages"],
-    ["restarts"],
-    ["model", "estimators", "selection", "topics", "signatures", "programmes"],
+    ["restarts", "checkpoints"],
+    ["model", "estimators", "selection", "topics", "signatures", "programmes", "distributed"],
     ["recommendation", "judgements"],
     ["saved_model"],
     ["callbacks", "benchmark"],
     ["verdict", "program"],
     ["report"],
-    ["train", "transform", "dashboard", "select"],
+    ["train", "transform", "dashboard", "select", "factorize"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
@@ -74,6 +78,7 @@ BESIDE = {
     ("as_matrix", "matrix"),
     ("extras", "refusal"),
     ("folder", "refusal"),
+    ("whole_file", "refusal"),
     ("decoders", "solver"),
     ("encoders", "decoders"),
     ("optimizers", "running_sums"),
