@@ -52,10 +52,15 @@ class OnDisk(MatrixDataModule):
             refuse_count("data.sample_rows", sample_rows)
         self.path, self.key, self.weights, self.sample_rows = Path(path).expanduser(), key, weights, sample_rows
 
+    def source(self, path: Path) -> Source:
+        """The rows that lie at the path; those to train on, with their weights, if there are some."""
+        source = source_of(path, self.key, self.dtype)
+        if self.weights is None or path != self.path:
+            return source
+        return Weighted(source, source_of(self.weights, dtype=self.dtype))
+
     def load(self) -> Dataset:
-        source = source_of(self.path, self.key, self.dtype)
-        if self.weights is not None:
-            source = Weighted(source, source_of(self.weights, dtype=self.dtype))
+        source = self.source(self.path)
         n = source.shape[0]
         most = self.sample_rows or min(SAMPLED, max(1, VALUES * n // max(1, source.values_in(0, n))))
         training, *held_out = (min(size, most) for size in self.sizes(n))

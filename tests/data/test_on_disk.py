@@ -4,18 +4,22 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 import torch
 from safetensors.torch import load_file
 
+import nmf_nets
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.data.on_disk import OnDisk
 from nmf_nets.data.stream import Stream
 from nmf_nets.preprocessing.tf_idf import TfIdf
 from nmf_nets.program import REFUSED
 from nmf_nets.refusal import Refusal
+from nmf_nets.sources.base import Source
 from nmf_nets.sources.csr import CsrWriter
+from nmf_nets.transform import main as transform_main
 
 N, M = 200, 6
 X = np.random.default_rng(0).poisson(1.0, (N, M)).astype(np.float64)
@@ -172,3 +176,23 @@ def test_nets_that_need_all_rows_at_once_are_refused(run, overrides, says):
     ran = run("data=on_disk", *overrides)
     assert ran.code == REFUSED
     assert says in ran.sentence
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".csv", ".parquet", ".npz"])
+def test_all_rows_are_coded_afterwards_in_blocks(run, command, suffix, monkeypatch):
+    assert run(*NETS["sums"]).code == 0
+    monkeypatch.setattr(Source.blocks, "__defaults__", (0, None, 1000))
+    ran = command("run=run", "data=X.npy", f"output=codes{suffix}", main=transform_main)
+    assert ran.code == 0, ran.err
+    assert ran.out.startswith("600 rows")
+    expected = nmf_nets.load("run").transform(np.load("X.npy").astype(np.float32))
+    path = f"codes{suffix}"
+    found = {
+        ".npy": lambda: np.load(path),
+        ".csv": lambda: pd.read_csv(path).to_numpy(),
+        ".parquet": lambda: pd.read_parquet(path).to_numpy(),
+        ".npz": lambda: np.load(path)["H"],
+    }[suffix]()
+    assert np.allclose(found, expected, rtol=1e-4, atol=1e-5)
+    np.save("wide.npy", np.ones((3, 13)))
+    assert "13 features" in command("run=run", "data=wide.npy", "output=wide.csv", main=transform_main).sentence
