@@ -129,13 +129,13 @@ class MatrixDataModule(LightningDataModule, ABC):
         n = X.shape[0]
         parts = self.parts(n) if sample is None else list(torch.arange(n).split(list(sample.sizes)))
         self.training_rows = parts[0]
-        training = X.rows(parts[0])
+        training = self._taken(X, parts[0])
         if self.preprocessing is not None:
             self.preprocessing.fit(training)
         prepared = (lambda rows: rows) if self.preprocessing is None else self.preprocessing
         self.training, self.validation, self.test = (
             prepared(training),
-            *(prepared(X.rows(p)) if len(p) else None for p in parts[1:]),
+            *(prepared(self._taken(X, p)) if len(p) else None for p in parts[1:]),
         )
         places = None if self._dataset.labels is None else np.unique(self._dataset.labels, return_inverse=True)[1]
         for name in ("training", "validation", "test"):
@@ -147,6 +147,10 @@ class MatrixDataModule(LightningDataModule, ABC):
         self.training_labels, self.validation_labels, self.test_labels = (
             None if places is None else torch.from_numpy(places)[p] for p in parts
         )
+
+    def _taken(self, X: Matrix, part: Rows) -> Matrix:
+        """Without a copy where X is a sample, whose parts follow each other."""
+        return X.rows(part) if self.dataset.sample is None else X.span(int(part[0]), int(part[-1]) + 1)
 
     def parts(self, n: int) -> list[Rows]:
         """Which of n rows are for training, validation and test."""

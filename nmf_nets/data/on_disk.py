@@ -1,5 +1,6 @@
 """A matrix larger than memory."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,6 @@ class OnDisk(MatrixDataModule):
         parts = [
             torch.from_numpy(part).sort().values for part in np.split(drawn, np.cumsum([training, *held_out])[:-1])
         ]
-        rows = torch.cat(parts)
         apart = torch.cat(parts[1:]).sort().values
         batch_size = self.batch_size
         assert batch_size is not None
@@ -77,18 +77,16 @@ class OnDisk(MatrixDataModule):
         def batches(preprocessing: Preprocessing | None, device: torch.device) -> SourceLoader:
             return SourceLoader(source, batch_size, self.seed, apart, preprocessing, device)
 
-        sample = Sample((training, *held_out), n - len(apart), rows, batches)
-        return Dataset(_taken(source, rows), feature_names=source.feature_names, sample=sample)
+        sample = Sample((training, *held_out), n - len(apart), torch.cat(parts), batches)
+        return Dataset(_taken(source, parts), feature_names=source.feature_names, sample=sample)
 
 
-def _taken(source: Source, rows: Rows) -> Matrix:
-    """These rows, in their order, by one pass over all."""
-    order = rows.sort()
-    found = []
-    for part, block in source.blocks():
-        first, last = torch.searchsorted(order.values, torch.tensor([part.start, part.stop])).tolist()
-        if first < last:
-            found.append(block.rows(order.values[first:last] - part.start))
-    place = torch.empty_like(rows)
-    place[order.indices] = torch.arange(len(rows))
-    return stacked(found).rows(place)
+def _taken(source: Source, parts: Sequence[Rows]) -> Matrix:
+    """The rows of each part, ascending, part after part, by one pass over all rows there are."""
+    found: list[list[Matrix]] = [[] for _ in parts]
+    for place, block in source.blocks():
+        for rows, taken in zip(parts, found, strict=True):
+            first, last = torch.searchsorted(rows, torch.tensor([place.start, place.stop])).tolist()
+            if first < last:
+                taken.append(block.rows(rows[first:last] - place.start))
+    return stacked([block for taken in found for block in taken])
