@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import safetensors.torch
 import torch
 
-from nmf_nets.codes.base import WritableCodes
+from nmf_nets.codes.base import KeptCodes
 from nmf_nets.codes.on_disk import OnDisk
 from nmf_nets.fit import Moment
 from nmf_nets.group import Group
@@ -98,7 +98,7 @@ class Checkpoints:
             )
         return None
 
-    def save(self, state: State, codes: WritableCodes, part: tuple[int, int]) -> None:
+    def save(self, state: State, codes: KeptCodes, part: tuple[int, int]) -> None:
         """When this returns, on all ranks, both it and the state before it are whole on the disk."""
         group, slot = self._group, self.free
         with group.agreeing():
@@ -144,7 +144,6 @@ class Checkpoints:
             if start < stop and codes.checksum_of(start, stop) != checksum:
                 damaged[0] = 1
         group.max_(damaged)
-        codes.close()
         return (None, f"has codes in {codes.path} that are not those that were saved") if damaged else (found, "")
 
     def _read(self, path: Path) -> _Saved:

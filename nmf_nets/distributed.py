@@ -33,7 +33,8 @@ from nmf_nets.part import part_name
 from nmf_nets.penalties.base import Penalty
 from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.row_blocks import RowBlocks
-from nmf_nets.row_solver import row_solver
+from nmf_nets.row_solver import RowSolver, refuse_solver, row_solver
+from nmf_nets.row_sums.totals import Totals
 from nmf_nets.shapes import Components
 from nmf_nets.sources.base import Source
 
@@ -137,76 +138,123 @@ def factorize_rows(
     refuse_n_components(n_components)
     _refuse_choices(init, codes, directory, save_every, save_seconds)
     began, group, D = time.perf_counter(), group or Group(), divergence_of(divergence)
+
+    def terms_at(unit: float) -> tuple[Terms, Terms]:
+        of_H = penalties_of("H", l1_H, l2_H, penalties_H, D, unit)
+        return Terms(of_H), Terms(penalties_of("W", l1_W, l2_W, penalties_W, D, unit))
+
+    given = None if start is None else _given(start, n_components, source)
+    refuse_solver(solver, D, *terms_at(1.0))
     blocks = RowBlocks(source, group, values, torch.device(device))
-    draws = start is None and init != "random"
+    draws = given is None and init != "random"
     totals, sample = blocks.survey(D, _drawn(source, n_components, seed) if draws else np.empty(0, np.int64))
     if not totals.mean > 0:
         raise Refusal(f"{source.name} is zero wherever it counts, so that there is nothing to factorize.")
     blocks.unit = unit = unit_at(totals.mean)
     totals = totals.divided(unit)
     blocks.mean = totals.mean
-    on_H = Terms(penalties_of("H", l1_H, l2_H, penalties_H, D, unit))
-    on_W = Terms(penalties_of("W", l1_W, l2_W, penalties_W, D, unit))
+    on_H, on_W = terms_at(unit)
     recipe = row_solver(solver, D, source.shape[1], n_components, totals, repeats, on_H, on_W)
     store = _Store(blocks, n_components, D, recipe.name, directory, codes)
 
-    if store.state is not None and store.known is not None:
-        state, known = store.state, store.known
-    elif draws or start is not None:
-        W = (
-            _sampled(sample, n_components, D, recipe.name, seed, blocks)
-            if start is None
-            else _given(start, n_components, source)
-        )
+    if store.saved is not None:
+        state, known = store.saved
+    elif given is not None or draws:
+        W = _sampled(sample, n_components, D, recipe.name, seed, blocks) if given is None else given
         state, known = State(0, W / math.sqrt(unit), []), Cold()
     else:
         scale = 2 * math.sqrt(totals.mean / n_components)
         drawn = np.random.default_rng(seed).random((n_components, source.shape[1]))
         state = State(0, torch.from_numpy(scale * drawn).to(source.dtype), [])
         known = Drawn(n_components, scale, seed, source.dtype)
-    W, history, iteration, sent = state.W.to(blocks.device), [*state.history], state.iteration, 0
-    clock = _Clock(began - (history[-1].seconds if history else 0.0), max_seconds, save_every, save_seconds)
-    width = recipe.sums.numbers(*W.shape) + 1
-    reason: Reason | None = _ended(iteration, history, max_iter, tol)
-    with _caught_signals() as caught:
-        while reason is None:
-            iteration += 1
-            looks = iteration % check_every == 0 or iteration == max_iter
-            message = torch.zeros(width + 3, dtype=torch.float64, device=blocks.device)
-            blocks.add_(message[:width], recipe, W, known, store.free, looks)
-            known = store.free
-            message[width:] = torch.tensor([len(caught) > 0, *clock.says(iteration, group)])
-            before = group.sent
-            group.sum_(message)
-            sent = group.sent - before
-            interrupted, late, saves = (count > 0 for count in message[width:].tolist())
-            before_W, sums = W, message[: width - 1]
-            W = recipe.sums.fitted(sums, W, on_W)
-            if looks:
-                _refuse_different(W, group)
-                value = recipe.sums.value(sums, before_W, totals) + message[width - 1] + on_W.value(before_W.T)
-                history.append(Moment(iteration, clock.seconds, float(value) * unit**D.beta, math.nan))
-                if callback is not None:
-                    callback(history[-1])
-            reason = "interrupted" if interrupted else _ended(iteration, history, max_iter, tol)
-            reason = reason or ("max_seconds" if late else None)
-            if store.checkpoints is not None and (saves or reason):
-                store.checkpoints.save(State(iteration, W, history), known, (blocks.start, blocks.stop))
-                clock.saved()
-    value, residual = math.nan, math.nan
-    if reason != "interrupted":
-        known, made = last_codes or store.free, known
-        value, residual = blocks.finish(D, recipe, W, made, known)
-    error = math.sqrt(max(residual, 0.0) / totals.square_norm) if residual == residual else math.nan
-    value = value * unit**D.beta
-    W = W * math.sqrt(unit)
-    return RowsResult(
-        W, known, blocks.start, blocks.stop, iteration, reason, value, error, recipe.name, sent, history, *caught[:1]
+    earlier = state.history[-1].seconds if state.history else 0.0
+    clock = _Clock(began - earlier, max_seconds, save_every, save_seconds)
+    run = _Run(
+        blocks, recipe, D, totals, store, clock, known, state.W.to(blocks.device), state.history, state.iteration
     )
+    with _caught_signals() as caught:
+        reason = run.iterate(max_iter, tol, check_every, callback, caught)
+    return run.result(reason, last_codes, caught)
+
+
+@dataclass
+class _Run:
+    """What changes from one iteration to the next, and what that takes."""
+
+    blocks: RowBlocks
+    recipe: RowSolver
+    divergence: Divergence
+    totals: Totals
+    store: "_Store"
+    clock: "_Clock"
+    known: KeptCodes
+    W: Components
+    history: list[Moment]
+    iteration: int
+    sent: int = 0
+
+    def iterate(
+        self,
+        max_iter: int,
+        tol: float,
+        check_every: int,
+        callback: Callable[[Moment], None] | None,
+        caught: Sequence[int],
+    ) -> Reason:
+        reason = _ended(self.iteration, self.history, max_iter, tol)
+        while reason is None:
+            self.iteration += 1
+            looks = self.iteration % check_every == 0 or self.iteration == max_iter
+            interrupted, late, saves = self._step(looks, len(caught) > 0)
+            if looks and callback is not None:
+                callback(self.history[-1])
+            reason = "interrupted" if interrupted else _ended(self.iteration, self.history, max_iter, tol)
+            reason = reason or ("max_seconds" if late else None)
+            if saves or reason:
+                self.store.save(State(self.iteration, self.W, self.history), self.known)
+                self.clock.saved()
+        return reason
+
+    def _step(self, looks: bool, interrupted: bool) -> tuple[bool, bool, bool]:
+        """One pass and one message; whether any rank was interrupted, and it is late, or time to save, on rank 0."""
+        group, sums, W = self.blocks.group, self.recipe.sums, self.W
+        count = sums.numbers(*W.shape)
+        message = torch.zeros(count + 4, dtype=torch.float64, device=self.blocks.device)
+        made = self.store.free
+        self.blocks.add_(message[: count + 1], self.recipe, W, self.known, made, looks)
+        message[count + 1 :] = torch.tensor([interrupted, *self.clock.says(self.iteration, group)])
+        before = group.sent
+        group.sum_(message)
+        self.known, self.sent = made, group.sent - before
+        # contiguous, as it is read back from a file: products round alike then
+        self.W = sums.fitted(message[:count], W, self.recipe.on_W).contiguous()
+        if looks:
+            _refuse_different(self.W, group)
+            value = sums.value(message[:count], W, self.totals) + message[count] + self.recipe.on_W.value(W.T)
+            loss = float(value) * self.blocks.unit**self.divergence.beta
+            self.history.append(Moment(self.iteration, self.clock.seconds, loss, math.nan))
+        interrupted, late, saves = (ranks > 0 for ranks in message[count + 1 :].tolist())
+        return interrupted, late, saves
+
+    def result(self, reason: Reason, last_codes: WritableCodes | None, caught: Sequence[int]) -> RowsResult:
+        blocks, unit = self.blocks, self.blocks.unit
+        codes, value, error = self.known, math.nan, math.nan
+        if reason != "interrupted":
+            codes = last_codes or self.store.free
+            value, square = blocks.finish(self.divergence, self.recipe, self.W, self.known, codes)
+            value, error = value * unit**self.divergence.beta, math.sqrt(max(square, 0.0) / self.totals.square_norm)
+        W, name, number = self.W * math.sqrt(unit), self.recipe.name, next(iter(caught), None)
+        return RowsResult(
+            W, codes, blocks.start, blocks.stop, self.iteration, reason, value, error, name, self.sent, self.history,
+            number,
+        )  # fmt: skip
 
 
 class _Store:
-    """Where codes come from and go to: memory, or the slots of checkpoints."""
+    """Where codes come from and go to: memory, or the slots of checkpoints.
+
+    saved: the state that is gone on from, with its codes.
+    """
 
     def __init__(
         self,
@@ -218,25 +266,31 @@ class _Store:
         codes: str,
     ):
         shape, dtype, group = blocks.source.shape, blocks.source.dtype, blocks.group
-        self.checkpoints: Checkpoints | None = None
-        self.state, self.known = None, None
+        self._part = blocks.start, blocks.stop
+        self._checkpoints: Checkpoints | None = None
+        self.saved: tuple[State, KeptCodes] | None = None
         if directory is not None:
             about = {"n_samples": shape[0], "n_features": shape[1], "n_components": n_components, "dtype": str(dtype)}
             about |= {"divergence": part_name(divergence), "beta": divergence.beta, "solver": solver}
-            self.checkpoints = Checkpoints(Path(directory), (shape[0], n_components), dtype, group, about)
-            self.state, self.known = self.checkpoints.restored() or (None, None)
-            self.checkpoints.begin()
+            self._checkpoints = Checkpoints(Path(directory), (shape[0], n_components), dtype, group, about)
+            self.saved = self._checkpoints.restored()
+            self._checkpoints.begin()
         large = -(-shape[0] // group.size) * n_components * dtype.itemsize > CODES_IN_MEMORY
         in_file = directory is not None and (codes == "disk" or (codes == "auto" and large))
-        self._resident = None if in_file else Resident(blocks.start, blocks.stop, n_components, dtype)
+        self._resident = None if in_file else Resident(*self._part, n_components, dtype)
 
     @property
     def free(self) -> WritableCodes:
         """What a pass may write into."""
         if self._resident is not None:
             return self._resident
-        assert self.checkpoints is not None
-        return self.checkpoints.free
+        assert self._checkpoints is not None
+        return self._checkpoints.free
+
+    def save(self, state: State, codes: KeptCodes) -> None:
+        """Where there is a directory for it."""
+        if self._checkpoints is not None:
+            self._checkpoints.save(state, codes, self._part)
 
 
 class _Clock:

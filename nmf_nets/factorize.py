@@ -36,8 +36,8 @@ SMALL = 2**24
 """Numbers of both factors, up to which factors.safetensors holds them too."""
 
 CHOICES = (
-    "solver", "init", "l1_H", "l1_W", "l2_H", "l2_W", "repeats", "max_iter", "tol", "max_seconds", "check_every",
-    "seed", "values", "codes", "save_every", "save_seconds",
+    "solver", "l1_H", "l1_W", "l2_H", "l2_W", "repeats", "max_iter", "tol", "max_seconds", "check_every", "seed",
+    "values", "codes", "save_every", "save_seconds",
 )  # fmt: skip
 """Of the configuration that are those of factorize_rows."""
 
@@ -111,6 +111,7 @@ def _fit(config: DictConfig, run: RunDirectory, group: Group) -> RowsResult:
             source,
             config.n_components,
             divergence=instantiate(config.divergence),
+            init=config.start,  # `init` is a group of configurations
             callback=show,
             group=group,
             device=device,

@@ -5,7 +5,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -176,7 +176,7 @@ class Matrix(ABC):
         total = self._summed(torch.abs) if self.signed else self.sum
         return (total / (self.mass or 1.0)).to(self.dtype)
 
-    def among(self, mean: Scalar) -> Self:
+    def among(self, mean: Scalar) -> "Matrix":
         """Itself, as rows of a larger matrix, whose mean it shares with its transpose: what X̂ is floored by must not
         depend on which rows are at hand.
         """

@@ -58,10 +58,6 @@ def row_solver(
     are more than 2²⁶ numbers, mu too, with a warning. repeats None: as many as the update is worth.
     Raises Refusal for a solver that does not minimise this divergence with these penalties.
     """
-    if name not in ("auto", *SOLVERS):
-        raise Refusal(f"solver is {name!r}, but must be auto, {', '.join(SOLVERS)}; others need all rows at once.")
-    if on_H.couples_rows:
-        raise Refusal("a penalty on H couples rows, which lie in different blocks; factorize whole X in memory.")
     newton = Newton(totals.least, totals.weighted)
     count = newton.numbers(n_components, n_features)
     if name == "auto":
@@ -73,10 +69,10 @@ def row_solver(
                 stacklevel=2,
             )
             name = "mu"
-    update: Update = {"hals": HALS, "newton": ScalarNewton, "mu": lambda: Multiplicative(divergence)}[name]()
-    for terms in (on_H, on_W):
-        update.refuse(divergence, terms)
-        if totals.weighted and name == "hals":
+    refuse_solver(name, divergence, on_H, on_W)
+    update = _update(name, divergence)
+    if totals.weighted and name == "hals":
+        for terms in (on_H, on_W):
             terms.refuse(EntryPenalty, "hals with weights")
     n = totals.n_samples
     on_W_repeats = update.effort.most_of((n_features, n), totals.values, n_components)
@@ -89,6 +85,21 @@ def row_solver(
     return RowSolver(
         name, update, update.effort_of(repeats).most_of((n, n_features), totals.values, n_components), sums, on_H, on_W
     )
+
+
+def refuse_solver(name: str, divergence: Divergence, on_H: Terms, on_W: Terms) -> None:
+    """What can be refused before anything of X is read: raises Refusal for a solver that does not serve."""
+    if name not in ("auto", *SOLVERS):
+        raise Refusal(f"solver is {name!r}, but must be auto, {', '.join(SOLVERS)}; others need all rows at once.")
+    if on_H.couples_rows:
+        raise Refusal("a penalty on H couples rows, which lie in different blocks; factorize whole X in memory.")
+    if name != "auto":
+        for terms in (on_H, on_W):
+            _update(name, divergence).refuse(divergence, terms)
+
+
+def _update(name: str, divergence: Divergence) -> Update:
+    return Multiplicative(divergence) if name == "mu" else HALS() if name == "hals" else ScalarNewton()
 
 
 def _fastest(divergence: Divergence, weighted: bool, penalties: tuple[Penalty, ...]) -> str:

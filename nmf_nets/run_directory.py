@@ -84,10 +84,7 @@ class RunDirectory:
             key, _, value = override.partition("=")
             if key in ("resume", "allow"):
                 continue
-            if (
-                OmegaConf.is_config(OmegaConf.select(saved, key))
-                or OmegaConf.select(saved, key, default=saved) is saved
-            ):
+            if OmegaConf.is_config(OmegaConf.select(saved, key, default=saved)):
                 raise Refusal(
                     f"resume goes on with the configuration in {self.config}; of it {key!r} cannot be changed, only "
                     "single values such as trainer.max_epochs."

@@ -3,7 +3,6 @@
 import os
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 from zlib import crc32
 
 import numpy as np
@@ -27,7 +26,6 @@ class OnDisk(WritableCodes):
         self.checksum = 0
         self._header = _header(self.shape, self.dtype)
         self._width = n_components * self.dtype.itemsize
-        self._file: BinaryIO | None = None
 
     def make(self) -> None:
         """The file, with room for all rows where there is none of this kind yet; by one process, before all others.
@@ -35,8 +33,8 @@ class OnDisk(WritableCodes):
         Raises Refusal where the disk has no room.
         """
         size = len(self._header) + self.shape[0] * self._width
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("r+b" if self.path.exists() else "w+b") as file:
                 if file.read(len(self._header)) != self._header:
                     file.truncate(0)
@@ -61,20 +59,22 @@ class OnDisk(WritableCodes):
     def put(self, start: int, H: Codes) -> None:
         data = memoryview(H.cpu().contiguous().numpy().astype(self.dtype, copy=False).tobytes())
         self.checksum = crc32(data, self.checksum)
-        place, file = len(self._header) + start * self._width, self._opened().fileno()
-        while data:
-            written = os.pwrite(file, data, place)
-            data, place = data[written:], place + written
+        with self.path.open("r+b", buffering=0) as file:
+            file.seek(self._place(start))
+            while data:  # one call writes 2 GiB at most
+                data = data[file.write(data) :]
 
     def sync(self) -> None:
         """All that was put has reached the disk."""
-        os.fsync(self._opened().fileno())
+        with self.path.open("r+b") as file:
+            os.fsync(file.fileno())
 
     def checksum_of(self, start: int, stop: int, height: int = 2**16) -> int:
         """CRC-32 of these rows as they lie there; −1 where the file ends before them, or is of another kind."""
         try:
-            if os.pread(self._opened().fileno(), len(self._header), 0) != self._header:
-                return -1
+            with self.path.open("rb") as file:
+                if file.read(len(self._header)) != self._header:
+                    return -1
             found = 0
             for first in range(start, stop, height):
                 found = crc32(self._read(first, min(stop, first + height)), found)
@@ -82,25 +82,20 @@ class OnDisk(WritableCodes):
         except OSError:
             return -1
 
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+    def _place(self, row: int) -> int:
+        return len(self._header) + row * self._width
 
     def _read(self, start: int, stop: int) -> bytearray:
         data = bytearray((stop - start) * self._width)
-        left, place = memoryview(data), len(self._header) + start * self._width
-        while left:
-            got = os.preadv(self._opened().fileno(), [left], place)
-            if got == 0:
-                raise OSError(f"{self.path} ends at byte {place}, before row {stop - 1} of {self.shape[0]}")
-            left, place = left[got:], place + got
+        left = memoryview(data)
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self._place(start))
+            while left:
+                got = file.readinto(left)
+                if not got:
+                    raise OSError(f"{self.path} ends {len(left)} bytes before the end of its row {stop - 1}")
+                left = left[got:]
         return data
-
-    def _opened(self) -> BinaryIO:
-        if self._file is None:
-            self._file = self.path.open("r+b", buffering=0)
-        return self._file
 
 
 def _header(shape: tuple[int, int], dtype: np.dtype) -> bytes:

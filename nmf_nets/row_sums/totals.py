@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -30,12 +29,12 @@ class Totals:
     least: Tensor
 
     @classmethod
-    def none(cls, n_features: int) -> Self:
+    def none(cls, n_features: int) -> "Totals":
         """Of no rows."""
         return cls(0, 0, 0.0, 0.0, 0.0, 0.0, False, 0.0, torch.full((n_features,), math.inf, dtype=torch.float64))
 
     @classmethod
-    def of(cls, X: Matrix) -> Self:
+    def of(cls, X: Matrix) -> "Totals":
         v = X.weights
         return cls(
             X.shape[0],
@@ -49,8 +48,8 @@ class Totals:
             _least(X),
         )
 
-    def __add__(self, other: Self) -> Self:
-        return type(self)(
+    def __add__(self, other: "Totals") -> "Totals":
+        return Totals(
             self.n_samples + other.n_samples,
             self.values + other.values,
             self.sum + other.sum,
@@ -62,7 +61,7 @@ class Totals:
             torch.minimum(self.least, other.least),
         )
 
-    def over(self, group: Group) -> Self:
+    def over(self, group: Group) -> "Totals":
         """Of the rows of all ranks."""
         sums = torch.tensor(
             [self.n_samples, self.values, self.sum, self.square_norm, self.self_entropy, self.mass], dtype=torch.float64
@@ -72,14 +71,14 @@ class Totals:
         group.max_(most)
         n, values, total, square_norm, self_entropy, mass = sums.tolist()
         weighted, heaviest = most[:2].tolist()
-        return type(self)(
+        return Totals(
             round(n), round(values), total, square_norm, self_entropy, mass, bool(weighted), heaviest, -most[2:]
         )
 
-    def divided(self, unit: float) -> Self:
+    def divided(self, unit: float) -> "Totals":
         """Of X / unit."""
         entropy = (self.self_entropy - math.log(unit) * self.sum) / unit
-        return type(self)(
+        return Totals(
             self.n_samples,
             self.values,
             self.sum / unit,
