@@ -280,8 +280,8 @@ def counts(folder: Path, sizes: Sequence[int], n_components: int, iterations: in
     title = f"Poisson counts, {WORDS:,} columns, {n_components} components, {iterations} passes of KL"
     note = (
         "a pass: the mean of the later half of them. ns a non-zero: of a pass. of reading: the seconds of reading, "
-        "checking and X Wᵀ by those of a pass. peak: of the process, imports included. D by the true one: D(X | H W) of "
-        "the factors that were found by that of the true ones."
+        "checking and X Wᵀ by those of a pass. peak: of the process, imports included. D by the true one: D(X | H W) "
+        "of the factors that were found by that of the true ones."
     )
     return Table("counts", title, pd.DataFrame(lines), FORMS, note)
 
