@@ -110,6 +110,8 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
             f"{type(net.decoder).__name__} couples rows, but rows are held out at random; use data.contiguous=true, "
             "which holds out the last ones."
         )
+    if data.dataset.sample is not None:
+        _refuse_sample(net)
     rivals = {name.replace("_", " "): part(node) for name, node in config.rivals.items()}
     if not (rivals or config.plain_rivals):
         raise Refusal(
@@ -130,7 +132,7 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
     made_of = {} if isinstance(net.decoder, Linear) else named_weights(net.decoder)
     run.save_factors(
         factors if made_of else factors.balanced(),
-        data.training_rows,
+        data.rows_of_training,
         {f"decoder.{name}": weight.value for name, weight in made_of.items()},
         divergence=part_name(divergence),
     )
@@ -142,6 +144,20 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
     run.save_summary(asdict(verdict.summary))
     _show(verdict, run, loggers, trainer.global_step)
     return verdict
+
+
+def _refuse_sample(net: NonNegativeAutoencoder) -> None:
+    """Raises Refusal for a net that needs more of the training rows than a batch; nothing is kept of the others."""
+    if not net.encoder.codes_unseen_rows:
+        raise Refusal(
+            f"encoder={part_name(net.encoder)} keeps codes of all training rows, but these are not in memory; use "
+            "encoder=unrolled, or one that learns, as mlp, and code the rows afterwards by nmf-transform."
+        )
+    if net.decoder.couples_rows:
+        raise Refusal(
+            f"{type(net.decoder).__name__} couples rows, but these come in batches; use data=matrix, which holds all."
+        )
+    net.encoder.forget_()
 
 
 def _show(verdict: Verdict, run: RunDirectory, loggers: Sequence[Logger], step: int) -> None:

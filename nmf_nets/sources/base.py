@@ -2,10 +2,12 @@
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
-from typing import Any
+from contextlib import closing
+from functools import partial
+from itertools import islice, pairwise
+from typing import Any, TypeVar
 
 import torch
 
@@ -13,6 +15,8 @@ from nmf_nets.as_matrix import as_matrix, refuse_shape
 from nmf_nets.contents import BROKEN
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal, first_line
+
+Made = TypeVar("Made")
 
 
 class Source(ABC):
@@ -85,17 +89,24 @@ class Source(ABC):
     def blocks(self, start: int = 0, stop: int | None = None, values: int = 2**24) -> Iterator[tuple[slice, Matrix]]:
         """The rows in order, in blocks of about so many values; see `cuts`.
 
-        While the caller works on one block, one thread reads and checks the next; what it raises, the caller is raised
-        when that block is due. Two blocks are in memory, if the caller drops each for the next. The thread ends with
-        the loop, however that ends.
+        One is read and checked while the caller works on the last: two are in memory, if the caller drops each for the
+        next.
         """
-        cuts = self.cuts(start, stop, values)
-        parts = [slice(*cut) for cut in pairwise(cuts)]
-        with ThreadPoolExecutor(1, "nmf-source") as reader:
-            coming = [reader.submit(self.span, part.start, part.stop) for part in parts[:1]]
-            for part, after in zip(parts, [*parts[1:], None], strict=True):
-                block = coming.pop().result()
-                if after is not None:
-                    coming.append(reader.submit(self.span, after.start, after.stop))
-                yield part, block
-                del block
+        parts = [slice(*cut) for cut in pairwise(self.cuts(start, stop, values))]
+        jobs = (partial(self.span, part.start, part.stop) for part in parts)
+        with closing(ahead(jobs)) as spans:
+            yield from zip(parts, spans, strict=True)
+
+
+def ahead(jobs: Iterable[Callable[[], Made]]) -> Generator[Made]:
+    """What each job returns, while one thread does the next one. What a job raises, is raised when its turn comes; the
+    thread ends with the loop, however that ends.
+    """
+    todo = iter(jobs)
+    with ThreadPoolExecutor(1, "nmf-source") as reader:
+        coming = [reader.submit(job) for job in islice(todo, 1)]
+        while coming:
+            found = coming.pop().result()
+            coming += [reader.submit(job) for job in islice(todo, 1)]
+            yield found
+            del found

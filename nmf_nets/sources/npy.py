@@ -78,9 +78,9 @@ class NpyWriter:
     width: the shape of a row; () for a vector.
     """
 
-    def __init__(self, path: Path, dtype: Any, width: Sequence[int] = ()):
+    def __init__(self, path: str | Path, dtype: Any, width: Sequence[int] = ()):
         self.dtype, self.width, self.rows = np.dtype(dtype), tuple(width), 0
-        self._file: BinaryIO = path.open("wb")
+        self._file: BinaryIO = Path(path).open("wb")
         self._write_header()
 
     def append(self, rows: np.ndarray) -> None:
