@@ -13,7 +13,12 @@ from nmf_nets.refusal import Refusal
 
 
 def as_matrix(
-    X: Any, dtype: torch.dtype | None = None, weights: Any = None, name: str = "X", signed: bool = False
+    X: Any,
+    dtype: torch.dtype | None = None,
+    weights: Any = None,
+    name: str = "X",
+    signed: bool = False,
+    first_row: int | None = None,
 ) -> Matrix:
     """X as a `Matrix`, without a copy where dtype and layout allow.
 
@@ -25,23 +30,28 @@ def as_matrix(
     make sparse data dense, as they have its size already.
     name: what refusals call it.
     signed: admits negative entries, for semi-NMF; without weights.
+    first_row: where X is a block of a larger matrix, its place in it: refusals count rows from there, and nothing of it
+    need have been observed.
     Raises Refusal for NaN, infinity, a negative entry (with the first position), for any number of dimensions but
     two, for an empty matrix and for entries that are not real numbers.
     """
     if weights is not None:
         if signed:
             raise Refusal("signed data take no weights; impute what is missing, or shift the data to be non-negative.")
-        return _weighted(X, weights, dtype)
-    least = -math.inf if signed else 0.0
+        found = _weighted(X, weights, dtype, first_row or 0)
+        if first_row is None and not bool((found.given_weights > 0).any()):
+            raise Refusal("weights must be positive somewhere, but all are 0; no entry of X counts.")
+        return found
+    least, first_row = -math.inf if signed else 0.0, first_row or 0
     if isinstance(X, Matrix):
         return X if dtype in (None, X.dtype) else X.to(dtype)
     if isinstance(X, Tensor):
         X = X.detach()
         if X.layout != torch.strided:
-            return _sparse(_scipy_of(X), dtype, name, least).to(X.device)
-        return _dense(X, dtype, name, least)
+            return _sparse(_scipy_of(X), dtype, name, least, first_row).to(X.device)
+        return _dense(X, dtype, name, least, first_row)
     if scipy.sparse.issparse(X):
-        return _sparse(X, dtype, name, least)
+        return _sparse(X, dtype, name, least, first_row)
     if hasattr(X, "dtypes") and hasattr(X, "to_numpy"):
         X = _numpy_of(X)
     if np.ma.is_masked(X):
@@ -51,37 +61,36 @@ def as_matrix(
         array = np.asarray(X)
     except ValueError as error:
         raise Refusal(f"{name} must be a table of numbers with rows of one length; numpy says: {error}.") from error
-    _refuse_kind(array.dtype, name)
+    refuse_kind(array.dtype, name)
     if any(step < 0 or step % array.itemsize for step in array.strides):  # torch has no such strides
         array = np.ascontiguousarray(array)
-    array = _cast(array, _target_dtype(array.dtype, dtype))
+    array = _cast(array, target_dtype(array.dtype, dtype))
     # torch wants a writable buffer; nothing here writes, but a read-only array must not warn.
-    return _dense(torch.from_numpy(array if array.flags.writeable else array.copy()), dtype, name, least)
+    return _dense(torch.from_numpy(array if array.flags.writeable else array.copy()), dtype, name, least, first_row)
 
 
-def _weighted(X: Any, weights: Any, dtype: torch.dtype | None) -> Matrix:
+def _weighted(X: Any, weights: Any, dtype: torch.dtype | None, first_row: int) -> Matrix:
     """X where it was observed; nothing else of it is looked at."""
     (X, device), (V, _) = _host_array(X), _host_array(weights)
     for name, M in (("X", X), ("weights", V)):
-        _refuse_kind(M.dtype, name)
-        _refuse_shape(tuple(M.shape), name)
+        refuse_kind(M.dtype, name)
+        refuse_shape(tuple(M.shape), name)
     if X.shape != V.shape:
         raise Refusal(f"weights must have the shape of X, {X.shape}, but have {V.shape}.")
-    target = _target_dtype(X.dtype, dtype)
+    target = target_dtype(X.dtype, dtype)
     if scipy.sparse.issparse(V):
-        pattern = _sparse(V, _torch_dtype(target), "weights")
+        pattern = _sparse(V, torch_dtype(target), "weights", first_row=first_row)
         place = pattern.row_of_value.numpy().copy(), pattern.column_of_value.numpy().copy()  # scipy wants to own them
         taken = (scipy.sparse.csr_array(X) if scipy.sparse.issparse(X) else X)[place]
         values = _cast(np.asarray(taken.todense() if scipy.sparse.issparse(taken) else taken).ravel(), target)
         for which in np.flatnonzero(~((values >= 0) & np.isfinite(values)))[:1]:
-            _refuse_entry(int(place[0][which]), int(place[1][which]), float(values[which]))
+            _refuse_entry(first_row + int(place[0][which]), int(place[1][which]), float(values[which]))
         found: Matrix = SparseMatrix(pattern.with_values(torch.from_numpy(values)).csr, pattern.values)
     else:
-        V = _dense(torch.from_numpy(V.astype(target)), None, "weights").values
+        V = _dense(torch.from_numpy(V.astype(target)), None, "weights", first_row=first_row).values
         values = _cast(X.toarray() if scipy.sparse.issparse(X) else X, target)
-        found = DenseMatrix(_dense(torch.from_numpy(np.where(V.numpy() > 0, values, target.type(0))), None).values, V)
-    if not bool((found.weights > 0).any()):  # pyright: ignore[reportOptionalOperand]
-        raise Refusal("weights must be positive somewhere, but all are 0; no entry of X counts.")
+        seen = torch.from_numpy(np.where(V.numpy() > 0, values, target.type(0)))
+        found = DenseMatrix(_dense(seen, None, first_row=first_row).values, V)
     return found.to(device)
 
 
@@ -99,31 +108,34 @@ def _host_array(X: Any) -> tuple[Any, torch.device]:
     return (np.ma.filled(X.astype(float), np.nan) if np.ma.isMaskedArray(X) else np.asarray(X)), torch.device("cpu")
 
 
-def _dense(X: Tensor, dtype: torch.dtype | None, name: str = "X", least: float = 0.0) -> DenseMatrix:
+def _dense(
+    X: Tensor, dtype: torch.dtype | None, name: str = "X", least: float = 0.0, first_row: int = 0
+) -> DenseMatrix:
     if X.is_complex():
         raise Refusal(f"{name} must hold real numbers, but its dtype is {X.dtype}; take its absolute value first.")
-    _refuse_shape(tuple(X.shape), name)
+    refuse_shape(tuple(X.shape), name)
     if dtype is not None or X.dtype not in (torch.float32, torch.float64):
         X = X.to(dtype or torch.get_default_dtype())
-    if not bool((least <= X).all() & torch.isfinite(X).all()):
+    low, high = torch.aminmax(X)  # NaN where there is one
+    if not (bool(low >= least) and math.isfinite(low) and math.isfinite(high)):
         i, j = (int(k) for k in torch.nonzero(~((least <= X) & torch.isfinite(X)))[0])
-        _refuse_entry(i, j, float(X[i, j]), name)
+        _refuse_entry(first_row + i, j, float(X[i, j]), name)
     return DenseMatrix(X)
 
 
-def _sparse(X: Any, dtype: torch.dtype | None, name: str = "X", least: float = 0.0) -> SparseMatrix:
-    _refuse_kind(X.dtype, name)
-    _refuse_shape(tuple(X.shape), name)
-    target = _target_dtype(X.dtype, dtype)
+def _sparse(X: Any, dtype: torch.dtype | None, name: str = "X", least: float = 0.0, first_row: int = 0) -> SparseMatrix:
+    refuse_kind(X.dtype, name)
+    refuse_shape(tuple(X.shape), name)
+    target = target_dtype(X.dtype, dtype)
     if X.format in ("lil", "dok"):  # these convert entry by entry; the others cast at once
         X = X.tocoo()
     csr: Any = scipy.sparse.csr_array(_cast(X, target))
     if not csr.has_canonical_format or not csr.data.all():
         csr = csr.copy()
         csr.sum_duplicates()
-        _refuse_bad_stored(csr, name, least)
+        _refuse_bad_stored(csr, name, least, first_row)
         csr.eliminate_zeros()
-    _refuse_bad_stored(csr, name, least)
+    _refuse_bad_stored(csr, name, least, first_row)
     index = np.int32 if max(*csr.shape, csr.nnz) < 2**31 else np.int64
     parts = [csr.indptr.astype(index, copy=False), csr.indices.astype(index, copy=False), csr.data]
     crow, columns, values = (torch.from_numpy(part if part.flags.writeable else part.copy()) for part in parts)
@@ -132,14 +144,15 @@ def _sparse(X: Any, dtype: torch.dtype | None, name: str = "X", least: float = 0
 
 def _scipy_of(X: Tensor) -> scipy.sparse.csr_array:
     if X.dim() != 2:
-        _refuse_shape(tuple(X.shape))
+        refuse_shape(tuple(X.shape))
     X = X.cpu().to_sparse_coo().coalesce()
     values = X.values()
     values = (values.float() if values.dtype in (torch.bfloat16, torch.float16) else values).numpy()
     return scipy.sparse.csr_array(scipy.sparse.coo_array((values, tuple(X.indices().numpy())), shape=tuple(X.shape)))
 
 
-def _target_dtype(own: np.dtype, asked: torch.dtype | None) -> np.dtype:
+def target_dtype(own: np.dtype, asked: torch.dtype | None) -> np.dtype:
+    """Of the matrix that is made of numbers of a dtype, where another is asked for or not."""
     if asked is None:
         own = own.newbyteorder("=")
         asked = (
@@ -148,7 +161,7 @@ def _target_dtype(own: np.dtype, asked: torch.dtype | None) -> np.dtype:
     return np.dtype(str(asked).removeprefix("torch."))
 
 
-def _torch_dtype(dtype: np.dtype) -> torch.dtype:
+def torch_dtype(dtype: np.dtype) -> torch.dtype:
     return torch.float64 if dtype == np.float64 else torch.float32
 
 
@@ -167,7 +180,8 @@ def _numpy_of(frame: Any) -> np.ndarray:
     return array if array.dtype.kind in "biuf" else frame.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _refuse_kind(dtype: np.dtype, name: str = "X") -> None:
+def refuse_kind(dtype: np.dtype, name: str = "X") -> None:
+    """Raises Refusal unless it is one of real numbers."""
     if dtype.kind not in "biuf":
         raise Refusal(f"{name} must hold real numbers, but its dtype is {dtype}; drop or encode what is not a number.")
 
@@ -178,7 +192,8 @@ def _refuse_text_columns(frame: Any) -> None:
             raise Refusal(f"X must hold real numbers, but column {name!r} is of type {dtype}; drop or encode it.")
 
 
-def _refuse_shape(shape: tuple[int, ...], name: str = "X") -> None:
+def refuse_shape(shape: tuple[int, ...], name: str = "X") -> None:
+    """Raises Refusal unless it is that of a matrix with an entry."""
     if len(shape) != 2:
         remedy = f"; one sample is {name}[None, :], one feature {name}[:, None]" if len(shape) == 1 else ""
         raise Refusal(f"{name} must have two dimensions (samples, features), but its shape is {shape}{remedy}.")
@@ -186,11 +201,11 @@ def _refuse_shape(shape: tuple[int, ...], name: str = "X") -> None:
         raise Refusal(f"{name} must have at least one sample and one feature, but its shape is {shape}.")
 
 
-def _refuse_bad_stored(csr: scipy.sparse.csr_array, name: str, least: float) -> None:
+def _refuse_bad_stored(csr: scipy.sparse.csr_array, name: str, least: float, first_row: int) -> None:
     bad = np.flatnonzero(~((csr.data >= least) & np.isfinite(csr.data)))
     if len(bad):
         row = int(np.searchsorted(csr.indptr, bad[0], side="right")) - 1
-        _refuse_entry(row, int(csr.indices[bad[0]]), float(csr.data[bad[0]]), name)
+        _refuse_entry(first_row + row, int(csr.indices[bad[0]]), float(csr.data[bad[0]]), name)
 
 
 def _refuse_entry(i: int, j: int, value: float, name: str = "X") -> None:

@@ -167,28 +167,33 @@ def _read_zarr(path: Path, key: str | None) -> Contents:
 
 
 def _found_in(root: Any, path: Path, key: str | None) -> Contents:
-    """Of groups of arrays, and of groups: those of h5py and zarr, or a dictionary."""
-    node = root
-    if key is not None:
-        if not _is_group(root) or key not in root:
-            held = listed(sorted(root)) if _is_group(root) else "one array alone"
-            raise Refusal(f"data.key is {key!r}, but {path} holds {held}.")
-        node = root[key]
-    if _is_group(node) and not _is_compressed(node):
-        node = _only_one(node, path)
-    if not _is_group(node):
-        return _told(root if _is_group(root) else {}, _whole(node))
+    node = node_in(root, path, key)
+    if not is_group(node):
+        return _told(root if is_group(root) else {}, whole(node))
     if "barcodes" in node:
         return _of_10x(node)
     return _told(root, _sparse_of(node))
 
 
+def node_in(root: Any, path: Path, key: str | None) -> Any:
+    """The array, or the group of data, indices and indptr, in groups of arrays and of groups: those of h5py and zarr,
+    or a dictionary. Raises Refusal where no key says which of several.
+    """
+    node = root
+    if key is not None:
+        if not is_group(root) or key not in root:
+            held = listed(sorted(root)) if is_group(root) else "one array alone"
+            raise Refusal(f"data.key is {key!r}, but {path} holds {held}.")
+        node = root[key]
+    return _only_one(node, path) if is_group(node) and not is_compressed(node) else node
+
+
 def _only_one(group: Any, path: Path) -> Any:
     """What is called X, or is the only matrix."""
     nodes = {name: group[name] for name in sorted(group)}
-    if "X" in nodes and (_is_compressed(nodes["X"]) or not _is_group(nodes["X"])):
+    if "X" in nodes and (is_compressed(nodes["X"]) or not is_group(nodes["X"])):
         return nodes["X"]
-    found = [node for node in nodes.values() if _is_compressed(node) or len(getattr(node, "shape", ())) == 2]
+    found = [node for node in nodes.values() if is_compressed(node) or len(getattr(node, "shape", ())) == 2]
     if len(found) != 1:
         held = ", ".join(f"{name} {getattr(node, 'shape', '(a group)')}" for name, node in nodes.items())
         raise Refusal(
@@ -198,51 +203,67 @@ def _only_one(group: Any, path: Path) -> Any:
     return found[0]
 
 
-def _is_group(node: Any) -> bool:
+def is_group(node: Any) -> bool:
+    """Whether it holds others by their names."""
     return hasattr(node, "keys")
 
 
-def _is_compressed(node: Any) -> bool:
-    return _is_group(node) and all(name in node for name in ("data", "indices", "indptr"))
+def is_compressed(node: Any) -> bool:
+    """Whether it is a sparse matrix."""
+    return is_group(node) and all(name in node for name in ("data", "indices", "indptr"))
 
 
 def _sparse_of(group: Any) -> Any:
-    """scipy's, by rows, or by columns where AnnData says so or the number of pointers does."""
-    data, indices, indptr = (_whole(group[name]) for name in ("data", "indices", "indptr"))
-    said = getattr(group, "attrs", {})
-    shape = tuple(int(length) for length in (_whole(group["shape"]) if "shape" in group else said["shape"]))
-    by_columns = said.get("encoding-type") == "csc_matrix" or len(indptr) != shape[0] + 1
+    """scipy's, by rows or by columns."""
+    data, indices, indptr = (whole(group[name]) for name in ("data", "indices", "indptr"))
+    shape, by_columns = layout_of(group)
     kind = scipy.sparse.csc_array if by_columns else scipy.sparse.csr_array
     return kind((data, indices, indptr), shape=shape)
+
+
+def layout_of(group: Any) -> tuple[tuple[int, int], bool]:
+    """The shape of a sparse matrix, and whether it lies there by columns: where AnnData says so, or the number of
+    pointers does.
+    """
+    said = getattr(group, "attrs", {})
+    n, m = (int(length) for length in (whole(group["shape"]) if "shape" in group else said["shape"]))
+    return (n, m), said.get("encoding-type") == "csc_matrix" or group["indptr"].shape != (n + 1,)
 
 
 def _of_10x(group: Any) -> Contents:
     """Cells as samples, which stand in columns there, and features by their ids, as names need not be unique."""
     ids = group["features/id"] if "features" in group else group["genes"]
-    return Contents(_sparse_of(group).T, _names(ids), _names(group["barcodes"]))
+    return Contents(_sparse_of(group).T, names_of(ids), names_of(group["barcodes"]))
 
 
 def _told(group: Any, X: Any) -> Contents:
     """X, and what stands beside it."""
 
     def beside(*names: str) -> np.ndarray | None:
-        return next((_whole(group[name]) for name in names if name in group and not _is_group(group[name])), None)
+        return next((whole(group[name]) for name in names if name in group and not is_group(group[name])), None)
 
-    features, samples, shape = beside("feature_names", "vocabulary"), beside("sample_names"), beside("image_shape")
+    samples, shape = beside("sample_names"), beside("image_shape")
     labels, classes = beside("labels"), beside("label_names")
     if labels is not None and classes is not None and _count(labels, classes.size):
-        labels = np.array(_names(classes))[labels]
+        labels = np.array(names_of(classes))[labels]
     return Contents(
         X,
-        None if features is None else _names(features),
-        None if samples is None else _names(samples),
+        features_beside(group),
+        None if samples is None else names_of(samples),
         labels,
         (int(shape[0]), int(shape[1])) if shape is not None and shape.shape == (2,) else None,
     )
 
 
-def _names(node: Any) -> tuple[str, ...]:
-    return tuple(map(str, _whole(node).ravel()))
+def features_beside(group: Any) -> tuple[str, ...] | None:
+    """How the features of a matrix in the group are called, if it says so."""
+    names = [group[name] for name in ("feature_names", "vocabulary") if name in group and not is_group(group[name])]
+    return names_of(names[0]) if names else None
+
+
+def names_of(node: Any) -> tuple[str, ...]:
+    """What an array says, as text."""
+    return tuple(map(str, whole(node).ravel()))
 
 
 def _count(labels: np.ndarray, classes: int) -> bool:
@@ -250,19 +271,28 @@ def _count(labels: np.ndarray, classes: int) -> bool:
     return labels.dtype.kind in "iu" and labels.size > 0 and 0 <= int(labels.min()) <= int(labels.max()) < classes
 
 
-def _whole(node: Any) -> np.ndarray:
-    """All of an array, text as str. Raises Refusal for objects, which are made by running what a file says."""
-    codecs = (*getattr(node, "filters", ()), *getattr(node, "compressors", ()))  # zarr's
-    pickled = any(getattr(codec, "codec_id", "") == "pickle" for codec in codecs)
-    text = (getattr(node.dtype, "metadata", None) or {}).get("vlen") in (str, bytes)  # h5py's, of any length
-    if pickled or (node.dtype.kind == "O" and not text):
-        raise Refusal(
-            f"{getattr(node, 'name', 'an array')} holds objects, and to make them may run any code; save numbers."
-        )
-    values = np.asarray(node.asstr()[...] if text else node[...])
+def whole(node: Any) -> np.ndarray:
+    """All of an array, text as str. Raises Refusal for objects."""
+    refuse_objects(node)
+    values = np.asarray(node.asstr()[...] if _is_text(node) else node[...])
     if values.dtype.kind == "S":
         return np.char.decode(values, "utf-8")
     return values.astype(str) if values.dtype.kind in "OT" else values
+
+
+def refuse_objects(node: Any) -> None:
+    """Raises Refusal for an array of objects, which are made by running what a file says."""
+    codecs = (*getattr(node, "filters", ()), *getattr(node, "compressors", ()))  # zarr's
+    pickled = any(getattr(codec, "codec_id", "") == "pickle" for codec in codecs)
+    if pickled or (node.dtype.kind == "O" and not _is_text(node)):
+        raise Refusal(
+            f"{getattr(node, 'name', 'an array')} holds objects, and to make them may run any code; save numbers."
+        )
+
+
+def _is_text(node: Any) -> bool:
+    """Of h5py, of any length."""
+    return (getattr(node.dtype, "metadata", None) or {}).get("vlen") in (str, bytes)
 
 
 # Other formats --------------------------------------------------------------------------------------------------------

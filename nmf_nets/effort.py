@@ -25,10 +25,14 @@ class Effort:
     progress: float = 0.0
 
     def most(self, X: Matrix, n_components: int) -> int:
+        return self.most_of(X.shape, X.values.numel(), n_components)
+
+    def most_of(self, shape: tuple[int, int], values: int, n_components: int) -> int:
+        """For an X of that shape with so many values."""
         if self.repeats is not None:
             return self.repeats
-        n, m = X.shape
-        rho = 1 + (X.values.numel() + m * n_components) / (n * n_components + n)
+        n, m = shape
+        rho = 1 + (values + m * n_components) / (n * n_components + n)
         return math.floor(1 + self.alpha * rho)
 
 

@@ -124,7 +124,7 @@ def factorize(
     Ctrl-C returns the best factors so far, with the reason `interrupted`.
     Raises Refusal, a ValueError, for input that cannot be used.
     """
-    _refuse_numbers(tol, kkt_tol, max_iter, check_every, max_seconds)
+    refuse_numbers(tol, kkt_tol, max_iter, check_every, max_seconds)
     refuse_n_components(n_components)
     returned = as_given(X)
     D = divergence_of(divergence)
@@ -217,9 +217,10 @@ def _bar(max_iter: int) -> Iterator[Callable[[int, list[Moment]], None]]:
 # What is given -------------------------------------------------------------------------------------------------------
 
 
-def _refuse_numbers(
+def refuse_numbers(
     tol: float, kkt_tol: float | None, max_iter: int, check_every: int, max_seconds: float | None
 ) -> None:
+    """Raises Refusal for a bound that is none."""
     for name, value in {"tol": tol, "kkt_tol": 0.0 if kkt_tol is None else kkt_tol}.items():
         if not value >= 0:
             raise Refusal(f"{name} must be at least 0, but is {value!r}.")
@@ -260,10 +261,7 @@ def _terms(
     divergence: Divergence,
     unit: float,
 ) -> Terms:
-    if not isinstance(others, Sequence) or not all(isinstance(penalty, Penalty) for penalty in others):
-        raise Refusal(f"penalties_{side} must be a list of penalties, [L1(0.1)] say, but is {others!r}.")
-    given = [*([L1(l1)] if l1 else []), *([L2(l2)] if l2 else []), *others]
-    penalties = tuple(penalty.rescaled(1 / unit, divergence.beta) for penalty in given)
+    penalties = penalties_of(side, l1, l2, others, divergence, unit)
     if frozen is None or frozen is False:
         return Terms(penalties)
     mask = np.asarray(frozen.cpu() if isinstance(frozen, Tensor) else frozen)
@@ -273,6 +271,16 @@ def _terms(
         )
     held = torch.from_numpy(np.broadcast_to(mask, (n_components,)).copy()).to(X.device)
     return Terms(penalties, held)
+
+
+def penalties_of(
+    side: str, l1: float, l2: float, others: Sequence[Penalty], divergence: Divergence, unit: float
+) -> tuple[Penalty, ...]:
+    """All of one factor, for X / unit. Raises Refusal for what is no list of penalties."""
+    if not isinstance(others, Sequence) or not all(isinstance(penalty, Penalty) for penalty in others):
+        raise Refusal(f"penalties_{side} must be a list of penalties, [L1(0.1)] say, but is {others!r}.")
+    given = [*([L1(l1)] if l1 else []), *([L2(l2)] if l2 else []), *others]
+    return tuple(penalty.rescaled(1 / unit, divergence.beta) for penalty in given)
 
 
 def _start(
@@ -338,7 +346,11 @@ def _factor(name: str, M: Any, shape: tuple[int, int], X: Matrix, unit: float, s
 
 def unit_of(X: Matrix) -> float:
     """1, or the power of 4 near the mean of data so small or large that squares would leave the range of float32."""
-    mean = float(X.mean)
+    return unit_at(float(X.mean))
+
+
+def unit_at(mean: float) -> float:
+    """The unit of data with that mean."""
     return 1.0 if mean == 0 or 1e-6 < mean < 1e6 else 4.0 ** round(math.log(mean, 4))
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal, first_line
-from nmf_nets.run_directory import replacing
 from nmf_nets.selection.base import Judgement
+from nmf_nets.whole_file import replacing
 
 FIGURE, ARRAY = "figure/", "array/"
 

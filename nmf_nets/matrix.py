@@ -3,7 +3,7 @@
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -33,6 +33,8 @@ class Matrix(ABC):
 
     values: Tensor
     weights: Tensor | None
+    whole_mean: Scalar | None = None
+    """The mean of the matrix that this one is some rows of; None for one that is whole."""
 
     @property
     @abstractmethod
@@ -169,8 +171,17 @@ class Matrix(ABC):
     @cached_property
     def mean(self) -> Scalar:
         """Σ v |x| / Σ v over all entries, stored or not, in the dtype of X: the scale of the data; 0 if none counts."""
+        if self.whole_mean is not None:
+            return self.whole_mean
         total = self._summed(torch.abs) if self.signed else self.sum
         return (total / (self.mass or 1.0)).to(self.dtype)
+
+    def among(self, mean: Scalar) -> "Matrix":
+        """Itself, as rows of a larger matrix, whose mean it shares with its transpose: what X̂ is floored by must not
+        depend on which rows are at hand.
+        """
+        self.whole_mean = mean
+        return self
 
     def blocks(self, entries: int = 2**22) -> Iterator[tuple[slice, "Matrix"]]:
         """Consecutive rows with about so many values in each block."""
@@ -196,7 +207,7 @@ class DenseMatrix(Matrix):
     def T(self) -> "DenseMatrix":
         if self._transpose is None:
             self._transpose = DenseMatrix(self.values.T, None if self.weights is None else self.weights.T)
-            self._transpose._transpose = self
+            self._transpose._transpose, self._transpose.whole_mean = self, self.whole_mean
         return self._transpose
 
     def __matmul__(self, D: Tensor) -> Tensor:
@@ -275,7 +286,7 @@ class SparseMatrix(Matrix):
         if self._transpose is None:
             weights = None if self.weights is None else self.with_values(self.weights)._transposed().values()
             self._transpose = SparseMatrix(self._transposed(), weights)
-            self._transpose._transpose = self
+            self._transpose._transpose, self._transpose.whole_mean = self, self.whole_mean
         return self._transpose
 
     def _transposed(self) -> Tensor:
@@ -364,6 +375,18 @@ class SparseMatrix(Matrix):
     def row_of_value(self) -> Tensor:
         crow = self.csr.crow_indices()
         return torch.repeat_interleave(torch.arange(self.shape[0], device=crow.device), crow.diff())
+
+
+def stacked(parts: Sequence[Matrix]) -> Matrix:
+    """The rows of all parts, which are of one kind, under each other."""
+    weights = None if parts[0].weights is None else torch.cat([part.given_weights for part in parts])
+    sparse = [part for part in parts if isinstance(part, SparseMatrix)]
+    if not sparse:
+        return DenseMatrix(torch.cat([part.values for part in parts]), weights)
+    columns, values = (torch.cat([getattr(p, name) for p in sparse]) for name in ("column_of_value", "values"))
+    lengths = torch.cat([part.row_lengths for part in sparse]).long()
+    crow = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    return SparseMatrix(csr_tensor(crow, columns, values, (len(lengths), parts[0].shape[1])), weights)
 
 
 class _SparseProduct(torch.autograd.Function):

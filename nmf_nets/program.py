@@ -1,5 +1,6 @@
 """How a command starts and ends: its configuration, its refusals, its exit code."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -74,6 +75,8 @@ def run_program(config_name: str, job: Callable[[DictConfig], Any]) -> None:
             if not isinstance(refusal, Refusal):
                 raise
             refused = True
+            if os.environ.get("RANK", "0") != "0":  # rank 0 says it
+                return float("nan")
             number = HydraConfig.get().job.num if HydraConfig.get().mode == RunMode.MULTIRUN else None
             print(f"{'refused' if number is None else f'job {number} refused'}: {refusal}", file=sys.stderr)  # noqa: T201
             return float("nan")

@@ -1,13 +1,11 @@
 """What a run leaves on disk: the truth that every tracker mirrors."""
 
 import json
-import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +18,8 @@ from safetensors.torch import save
 
 from nmf_nets.factorization import Factorization
 from nmf_nets.refusal import Refusal, first_line
-from nmf_nets.targets import refuse_references
+from nmf_nets.targets import refuse_foreign_targets, refuse_references
+from nmf_nets.whole_file import write
 
 try:
     import resource
@@ -67,6 +66,32 @@ class RunDirectory:
             raise Refusal(f"{self.config} is not the configuration of a run: {first_line(error)}.") from error
         assert isinstance(saved, DictConfig)
         refuse_references(OmegaConf.to_container(saved, resolve=False))
+        return saved
+
+    def resumed(self, composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
+        """The saved configuration, wherever the directory lies now, with the values that the command line changes.
+
+        Whom to trust the command line alone says: `allow` in a file that came with the directory would be its own
+        witness.
+        """
+        saved = self.saved_config()
+        for key in composed:
+            if key not in saved:
+                raise Refusal(
+                    f"{self.config} has no {key!r}: it is that of another version of nmf_nets, which can resume it."
+                )
+        for override in overrides:
+            key, _, value = override.partition("=")
+            if key in ("resume", "allow"):
+                continue
+            if OmegaConf.is_config(OmegaConf.select(saved, key, default=saved)):
+                raise Refusal(
+                    f"resume goes on with the configuration in {self.config}; of it {key!r} cannot be changed, only "
+                    "single values such as trainer.max_epochs."
+                )
+            OmegaConf.update(saved, key, OmegaConf.create(f"value: {value}").value)
+        saved.allow = composed.allow
+        refuse_foreign_targets(saved, saved.allow)
         return saved
 
     def save_environment(self) -> None:
@@ -140,23 +165,6 @@ class MetricsFile(Logger):
         line = {"step": step, "time": time.time(), **{key: float(value) for key, value in metrics.items()}}
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
-
-
-def write(path: Path, data: bytes) -> None:
-    """All of the file or none of it, also after a loss of power."""
-    with replacing(path) as unfinished:
-        unfinished.write_bytes(data)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Where to write instead; what is there in the end has reached the disk when it takes the place of the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".unfinished")
-    yield unfinished
-    with unfinished.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
 
 
 def environment() -> dict[str, Any]:

@@ -32,8 +32,9 @@ from nmf_nets.program import INTERRUPTED, pinned_threads, run_program
 from nmf_nets.recommendation import Recommendation
 from nmf_nets.refusal import Refusal
 from nmf_nets.restarts import Restarts
-from nmf_nets.run_directory import RunDirectory, replacing, write
+from nmf_nets.run_directory import RunDirectory
 from nmf_nets.selection.base import Choice, Judgement, Selector
+from nmf_nets.whole_file import replacing, write
 
 Found = dict[str, dict[int, Judgement]]
 """Of each criterion, by its name, the judgements of the numbers of components, rising."""

@@ -29,7 +29,6 @@ from nmf_nets.refusal import Refusal
 from nmf_nets.report.page import save_report
 from nmf_nets.run_directory import MetricsFile, RunDirectory
 from nmf_nets.saved_model import save_model
-from nmf_nets.targets import refuse_foreign_targets
 from nmf_nets.verdict import Summary, Verdict, judge
 from nmf_nets.weight import named_weights
 
@@ -50,7 +49,7 @@ def train(config: DictConfig) -> float | None:
                 f"{run.path} holds a run already; resume={run.path} goes on with it, or choose another directory."
             )
     else:
-        config = _resumed(run, config, HydraConfig.get().overrides.task)
+        config = run.resumed(config, HydraConfig.get().overrides.task)
     if config.metric not in SUMMARY:
         raise Refusal(f"metric is {config.metric!r}, but must be an entry of the summary: {', '.join(SUMMARY)}.")
     _silence_advice()
@@ -69,32 +68,6 @@ def train(config: DictConfig) -> float | None:
         console.print(f"peak memory: {verdict.summary.peak_memory / 2**20:.0f} MiB")
     console.print(f"run directory: {run.path}", soft_wrap=True)
     return getattr(verdict.summary, config.metric)
-
-
-def _resumed(run: RunDirectory, composed: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The saved configuration, wherever the directory lies now, with the values that the command line changes.
-
-    Whom to trust the command line alone says: `allow` in a file that came with the directory would be its own witness.
-    """
-    saved = run.saved_config()
-    for key in composed:
-        if key not in saved:
-            raise Refusal(
-                f"{run.config} has no {key!r}: it is that of another version of nmf_nets, which can resume it."
-            )
-    for override in overrides:
-        key, _, value = override.partition("=")
-        if key in ("resume", "allow"):
-            continue
-        if OmegaConf.is_config(OmegaConf.select(saved, key)) or OmegaConf.select(saved, key, default=saved) is saved:
-            raise Refusal(
-                f"resume goes on with the configuration in {run.config}; of it {key!r} cannot be changed, only single "
-                "values such as trainer.max_epochs."
-            )
-        OmegaConf.update(saved, key, OmegaConf.create(f"value: {value}").value)
-    saved.allow = composed.allow
-    refuse_foreign_targets(saved, saved.allow)
-    return saved
 
 
 def part(node: Any) -> Any:
@@ -137,6 +110,8 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
             f"{type(net.decoder).__name__} couples rows, but rows are held out at random; use data.contiguous=true, "
             "which holds out the last ones."
         )
+    if data.dataset.sample is not None:
+        _refuse_sample(net)
     rivals = {name.replace("_", " "): part(node) for name, node in config.rivals.items()}
     if not (rivals or config.plain_rivals):
         raise Refusal(
@@ -157,7 +132,7 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
     made_of = {} if isinstance(net.decoder, Linear) else named_weights(net.decoder)
     run.save_factors(
         factors if made_of else factors.balanced(),
-        data.training_rows,
+        data.rows_of_training,
         {f"decoder.{name}": weight.value for name, weight in made_of.items()},
         divergence=part_name(divergence),
     )
@@ -169,6 +144,20 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
     run.save_summary(asdict(verdict.summary))
     _show(verdict, run, loggers, trainer.global_step)
     return verdict
+
+
+def _refuse_sample(net: NonNegativeAutoencoder) -> None:
+    """Raises Refusal for a net that needs more of the training rows than a batch; nothing is kept of the others."""
+    if not net.encoder.codes_unseen_rows:
+        raise Refusal(
+            f"encoder={part_name(net.encoder)} keeps codes of all training rows, but these are not in memory; use "
+            "encoder=unrolled, or one that learns, as mlp, and code the rows afterwards by nmf-transform."
+        )
+    if net.decoder.couples_rows:
+        raise Refusal(
+            f"{type(net.decoder).__name__} couples rows, but these come in batches; use data=matrix, which holds all."
+        )
+    net.encoder.forget_()
 
 
 def _show(verdict: Verdict, run: RunDirectory, loggers: Sequence[Logger], step: int) -> None:

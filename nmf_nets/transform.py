@@ -2,20 +2,23 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
+import pyarrow
+import pyarrow.parquet
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nmf_nets.data.anndata import with_factors
 from nmf_nets.data.base import FileDataModule
 from nmf_nets.data.matrix import MatrixFile
+from nmf_nets.data.on_disk import OnDisk
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.extras import extra
 from nmf_nets.factorization import Factorization
@@ -24,8 +27,11 @@ from nmf_nets.model import Kind, Model
 from nmf_nets.part import part_name
 from nmf_nets.program import INTERRUPTED, REFUSED, pinned_threads
 from nmf_nets.refusal import Refusal
-from nmf_nets.run_directory import replacing
 from nmf_nets.saved_model import data_module, load
+from nmf_nets.sources.base import Source
+from nmf_nets.sources.npy import NpyWriter
+from nmf_nets.sources.resident import Resident
+from nmf_nets.whole_file import replacing
 
 ANNOTATED = ".h5ad"
 """AnnData's files."""
@@ -106,67 +112,83 @@ def _value(key: str, text: str) -> Any:
 
 
 def transform(asked: Asked) -> None:
-    """Reads rows as the run read its own, codes them, writes the codes and says how well they fit."""
+    """Reads rows as the run read its own, codes them, writes the codes and says how well they fit; block by block where
+    the run read its rows so.
+    """
     data, output = Path(asked.data).expanduser(), Path(asked.output).expanduser()
     _refuse_output(output, data, asked.overwrite)
     console = Console(stderr=True)
     with pinned_threads(asked.threads):
         with console.status("the model and the rows are read"):
             model = load(asked.run, asked.device, asked.allow)
-            dataset = _door(asked, model).read(data, model.feature_names)
-            try:
-                X = model.matrix(dataset.X)
-            except Refusal as refusal:
-                raise Refusal(f"{data}: {refusal}") from None
-        coded = _code(model, X, asked, console)
-    with replacing(output) as unfinished:
-        if output.suffix == ANNOTATED:
-            _write_h5ad(unfinished, coded.H, model, data)
-        else:
-            WRITERS[output.suffix](unfinished, coded.H, dataset.sample_names)
+            source, names = _rows(asked, model, data)
+        coding = Coding(model, source, asked)
+        with replacing(output) as unfinished:
+            codes = coding.parts(console)
+            if output.suffix == ANNOTATED:
+                _write_h5ad(unfinished, np.concatenate(list(codes)), model, data)
+            else:
+                WRITERS[output.suffix](unfinished, codes, names)
     said = Console(soft_wrap=True, highlight=False, markup=False)
     said.print(
-        f"{X.shape[0]} rows, {asked.codes} codes, {coded.seconds:.3g} s: {part_name(model.divergence)} "
-        f"{coded.divergence_value:.6g}, relative error {coded.relative_error:.4f}"
+        f"{source.shape[0]} rows, {asked.codes} codes, {coding.seconds:.3g} s: {part_name(model.divergence)} "
+        f"{coding.divergence_value:.6g}, relative error {coding.relative_error:.4f}"
     )
     said.print(f"codes: {output.absolute()}")
 
 
-@dataclass(frozen=True)
-class Coded:
-    """H, and what came of it; `seconds` for the codes alone."""
+class Coding:
+    """H of the rows of a source, a part at a time; D, the relative error, and the seconds that the codes alone took."""
 
-    H: np.ndarray
-    divergence_value: float
-    relative_error: float
-    seconds: float
+    def __init__(self, model: Model, source: Source, asked: Asked):
+        self.model, self.source, self.asked = model, source, asked
+        self.divergence_value, self.seconds, self._residual, self._norm = 0.0, 0.0, 0.0, 0.0
+
+    @property
+    def relative_error(self) -> float:
+        return (max(self._residual, 0.0) / self._norm) ** 0.5 if self._norm else 0.0
+
+    def parts(self, console: Console) -> Iterator[np.ndarray]:
+        model, asked = self.model, self.asked
+        columns = (TextColumn("rows"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("", total=self.source.shape[0])
+            for X in self._blocks():
+                began = time.perf_counter()
+                for batch, H in model.coded(model.matrix(X), asked.codes, asked.batch_size):
+                    self.seconds += time.perf_counter() - began
+                    factors = Factorization(model.net.decoder.spread(H), model.W, model.net.decoder.copies)
+                    self.divergence_value += float(model.divergence.total(batch, factors))
+                    self._residual += 2 * float(Frobenius().total(batch, factors))
+                    self._norm += float(batch.square_norm)
+                    progress.advance(task, batch.shape[0])
+                    yield H.cpu().numpy()
+                    began = time.perf_counter()
+
+    def _blocks(self) -> Iterator[Matrix]:
+        if isinstance(self.source, Resident):
+            yield self.source.X
+        else:
+            yield from (block for _, block in self.source.blocks())
 
 
-def _code(model: Model, X: Matrix, asked: Asked, console: Console) -> Coded:
-    parts, value, residual, norm, seconds = [], 0.0, 0.0, 0.0, 0.0
-    columns = (TextColumn("rows"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=X.shape[0])
-        began = time.perf_counter()
-        for batch, H in model.coded(X, asked.codes, asked.batch_size):
-            seconds += time.perf_counter() - began
-            factors = Factorization(model.net.decoder.spread(H), model.W, model.net.decoder.copies)
-            value += float(model.divergence.total(batch, factors))
-            residual += 2 * float(Frobenius().total(batch, factors))
-            norm += float(batch.square_norm)
-            parts.append(H.cpu())
-            progress.advance(task, batch.shape[0])
-            began = time.perf_counter()
-    error = (max(residual, 0.0) / norm) ** 0.5 if norm else 0.0
-    return Coded(torch.cat(parts).numpy(), value, error, seconds)
-
-
-def _door(asked: Asked, model: Model) -> FileDataModule:
-    """The data module that read the rows of the run; where these were generated, or bundled, that of data=matrix."""
+def _rows(asked: Asked, model: Model, data: Path) -> tuple[Source, tuple[str, ...] | None]:
+    """What is to be coded, and how its rows are called, where that is known."""
     door = data_module(asked.run, asked.allow)
-    if isinstance(door, FileDataModule):
-        return door
-    return MatrixFile("", dtype=str(model.W.dtype).removeprefix("torch."), signed=model.signed)
+    if isinstance(door, OnDisk):
+        source, names = door.source(data), model.feature_names
+        if names is not None and source.feature_names not in (None, names):
+            raise Refusal(f"{data} has other features than the net was trained on, or in another order; select them.")
+        if source.shape[1] != model.W.shape[1]:
+            raise Refusal(f"{data} has {source.shape[1]} features, but the net was trained on {model.W.shape[1]}.")
+        return source, None
+    if not isinstance(door, FileDataModule):  # rows that were generated, or bundled
+        door = MatrixFile("", dtype=str(model.W.dtype).removeprefix("torch."), signed=model.signed)
+    dataset = door.read(data, model.feature_names)
+    try:
+        return Resident(model.matrix(dataset.X)), dataset.sample_names
+    except Refusal as refusal:
+        raise Refusal(f"{data}: {refusal}") from None
 
 
 # What is written -----------------------------------------------------------------------------------------------------
@@ -187,43 +209,56 @@ def _refuse_output(output: Path, data: Path, overwrite: bool) -> None:
         extra("anndata", "anndata")
 
 
-def _write_npy(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:
+def _write_npy(path: Path, parts: Iterator[np.ndarray], names: Sequence[str] | None) -> None:
+    first = next(parts)
+    with NpyWriter(path, first.dtype, first.shape[1:]) as file:
+        for H in chain([first], parts):
+            file.append(H)
+
+
+def _write_npz(path: Path, parts: Iterator[np.ndarray], names: Sequence[str] | None) -> None:
+    arrays: dict[str, Any] = {"H": np.concatenate(list(parts))}
+    if names is not None:
+        arrays["sample_names"] = np.asarray(names)
     with path.open("wb") as file:  # given a path, numpy would add its suffix
-        np.save(file, H)
-
-
-def _write_npz(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:
-    arrays: dict[str, Any] = {"H": H} if names is None else {"H": H, "sample_names": np.asarray(names)}
-    with path.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
 
-def _write_csv(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:
-    _frame(H, names).to_csv(path, index=False)
+def _write_csv(path: Path, parts: Iterator[np.ndarray], names: Sequence[str] | None) -> None:
+    with path.open("w", newline="") as file:
+        for number, frame in enumerate(_frames(parts, names)):
+            frame.to_csv(file, index=False, header=number == 0)
 
 
-def _write_parquet(path: Path, H: np.ndarray, names: Sequence[str] | None) -> None:
-    _frame(H, names).to_parquet(path, index=False)
+def _write_parquet(path: Path, parts: Iterator[np.ndarray], names: Sequence[str] | None) -> None:
+    tables = (pyarrow.Table.from_pandas(frame, preserve_index=False) for frame in _frames(parts, names))
+    first = next(tables)
+    with pyarrow.parquet.ParquetWriter(path, first.schema) as file:
+        for table in chain([first], tables):
+            file.write_table(table)
 
 
-def _frame(H: np.ndarray, names: Sequence[str] | None) -> pd.DataFrame:
-    frame = pd.DataFrame(H, columns=pd.Index([f"component_{k}" for k in range(H.shape[1])]))
-    if names is not None:
-        frame.insert(0, "sample", pd.Series(names))
-    return frame
+def _frames(parts: Iterator[np.ndarray], names: Sequence[str] | None) -> Iterator[pd.DataFrame]:
+    begins = 0
+    for H in parts:
+        frame = pd.DataFrame(H, columns=pd.Index([f"component_{k}" for k in range(H.shape[1])]))
+        if names is not None:
+            frame.insert(0, "sample", pd.Series(names[begins : begins + len(H)]))
+        begins += len(H)
+        yield frame
 
 
 def _write_h5ad(path: Path, H: np.ndarray, model: Model, data: Path) -> None:
     with_factors(data, H, model.W.cpu().numpy(), model.feature_names).write_h5ad(path)
 
 
-WRITERS: dict[str, Callable[[Path, np.ndarray, Sequence[str] | None], None]] = {
+WRITERS: dict[str, Callable[[Path, Iterator[np.ndarray], Sequence[str] | None], None]] = {
     ".npy": _write_npy,
     ".npz": _write_npz,
     ".csv": _write_csv,
     ".parquet": _write_parquet,
 }
-"""Of H, with the names of the rows where they are known."""
+"""Of H in parts, with the names of the rows where they are known; all but .npz hold a part at a time."""
 
 
 if __name__ == "__main__":

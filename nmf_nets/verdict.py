@@ -116,12 +116,14 @@ class Verdict:
 
     uncounted: weights of the decoder with penalties of their own, which are in no line, as rivals have no such weights.
     lost: rivals that came to no end that could be compared, each with what became of it.
+    sample: what the training rows of the lines are, where more were trained on.
     """
 
     lines: list[Line]
     summary: Summary
     uncounted: Sequence[str] = ()
     lost: Sequence[str] = ()
+    sample: str | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -137,6 +139,8 @@ class Verdict:
             "gap: above the best classical value. Classical solvers: from the same start, for as long; held-out rows",
             "coded exactly on their W.",
         ]
+        if self.sample is not None:
+            notes.append(self.sample)
         if about.svd_error is not None:
             notes += [
                 f"No {about.n_components} components have a training error below",
@@ -278,7 +282,15 @@ def judge(
         peak_memory=memory,
     )
     uncounted = [name for name, weight in named_weights(net.decoder).items() if weight.terms.penalties]
-    return Verdict(lines + held_lines, summary, uncounted, lost)
+    return Verdict(lines + held_lines, summary, uncounted, lost, _sample(data))
+
+
+def _sample(data: MatrixDataModule) -> str | None:
+    sample, n = data.dataset.sample, data.training.shape[0]
+    if sample is None:
+        return None
+    which = "the first of the stream" if sample.n_rows is None else f"random ones of {sample.n_rows}"
+    return f"The {n} training rows here are {which} that the net was trained on, and all that the solvers are given."
 
 
 def _recovery(net: NonNegativeAutoencoder, dataset: Dataset) -> float | None:

@@ -16,6 +16,7 @@ from nmf_nets import verdict
 from nmf_nets.benchmark.__main__ import main as benchmark_main
 from nmf_nets.benchmark.report.__main__ import main as report_main
 from nmf_nets.dashboard.__main__ import main as dashboard_main
+from nmf_nets.factorize import main as factorize_main
 from nmf_nets.train import main as train_main
 from nmf_nets.transform import main as transform_main
 
@@ -37,6 +38,7 @@ PROGRAMS = {
     "nmf-benchmark-report": report_main,
     "nmf-transform": transform_main,
     "nmf-dashboard": dashboard_main,
+    "nmf-factorize": factorize_main,
 }
 SMALL = {
     train_main: {"trainer.max_epochs": "3", "logger": "none", "callbacks.component_pictures.growth": "1e9"},
@@ -44,6 +46,7 @@ SMALL = {
     report_main: {},
     transform_main: {},
     dashboard_main: {},
+    factorize_main: {},
 }
 """What a command is given that does not choose it itself; epochs and seconds in any case."""
 
@@ -75,7 +78,7 @@ def commands(text):
 def small(program, words):
     """The command at a size for tests. A run that is resumed goes on for two epochs more."""
     forced = ("trainer.max_epochs=", "seconds=")
-    if any(word.startswith("resume=") for word in words):
+    if program is train_main and any(word.startswith("resume=") for word in words):
         added = ["trainer.max_epochs=5"]
     else:
         chosen = {word.partition("=")[0] for word in words if not word.startswith(forced)}

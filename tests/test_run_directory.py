@@ -6,7 +6,8 @@ import torch
 from safetensors import safe_open
 
 from nmf_nets.factorization import Factorization
-from nmf_nets.run_directory import MetricsFile, RunDirectory, environment, peak_memory, write
+from nmf_nets.run_directory import MetricsFile, RunDirectory, environment, peak_memory
+from nmf_nets.whole_file import write
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -19,7 +19,8 @@ from nmf_nets.benchmark.recorder import Run
 from nmf_nets.factorization import Factorization
 from nmf_nets.pages.table import Frame
 from nmf_nets.refusal import Refusal
-from nmf_nets.run_directory import environment, write
+from nmf_nets.run_directory import environment
+from nmf_nets.whole_file import write
 
 PROTOCOL = ("seeds", "seconds", "iterations", "tolerance", "tracks", "growth", "retries", "disturbance", "device")
 """Entries of the configuration that a report shows."""

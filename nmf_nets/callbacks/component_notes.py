@@ -11,7 +11,7 @@ from nmf_nets.loggers.base import trackers
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.notes import notes_of, table_of
 from nmf_nets.plots.notes import draw_notes, draw_piano_roll
-from nmf_nets.run_directory import write
+from nmf_nets.whole_file import write
 
 
 class ComponentNotes(Callback):

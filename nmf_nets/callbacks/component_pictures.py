@@ -14,7 +14,7 @@ from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.plots.components import draw_components
 from nmf_nets.plots.motifs import draw_motifs
 from nmf_nets.plots.topics import draw_topics, topics
-from nmf_nets.run_directory import write
+from nmf_nets.whole_file import write
 
 TOP = 10
 """Features by which a component is known."""

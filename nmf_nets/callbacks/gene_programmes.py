@@ -14,7 +14,7 @@ from nmf_nets.part import part_name
 from nmf_nets.plots.programmes import draw_programmes
 from nmf_nets.programmes import associations, gene_lists, gene_scores, gmt, programme_names, rnk, usages
 from nmf_nets.refusal import Refusal, refuse_count
-from nmf_nets.run_directory import replacing, write
+from nmf_nets.whole_file import replacing, write
 
 
 class GeneProgrammes(Callback):

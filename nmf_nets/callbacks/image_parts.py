@@ -22,8 +22,8 @@ from nmf_nets.metrics.spatial_spread import spatial_spread
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.plots.strips import draw_reconstructions
 from nmf_nets.refusal import Refusal, refuse_count
-from nmf_nets.run_directory import write
 from nmf_nets.shapes import Labels
+from nmf_nets.whole_file import write
 
 CLUSTERS = ("clustering_accuracy", "normalized_mutual_information", "adjusted_rand")
 FIGURES = ("rows", "n_rows", "error", *CLUSTERS)

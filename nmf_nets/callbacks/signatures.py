@@ -13,7 +13,6 @@ from nmf_nets.loggers.base import trackers
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.plots.signatures import draw_exposures, draw_signatures, refuse_types
 from nmf_nets.refusal import Refusal, refuse_count
-from nmf_nets.run_directory import write
 from nmf_nets.signatures import (
     Catalogue,
     bootstrap,
@@ -23,6 +22,7 @@ from nmf_nets.signatures import (
     read_catalogue,
     signatures_table,
 )
+from nmf_nets.whole_file import write
 
 
 class Signatures(Callback):

@@ -15,7 +15,7 @@ from nmf_nets.dashboard.server import Dashboard
 from nmf_nets.program import run_program
 from nmf_nets.refusal import Refusal
 from nmf_nets.report.run import REPORT, Run
-from nmf_nets.run_directory import write
+from nmf_nets.whole_file import write
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """What every data module does once it has its matrix: split rows, hand out batches."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,13 +12,28 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from nmf_nets.contents import Contents
-from nmf_nets.loader import ResidentLoader
+from nmf_nets.loader import Batch, ResidentLoader
 from nmf_nets.matrix import Matrix
 from nmf_nets.observed import Missing, observed, refuse_missing
 from nmf_nets.part import part_name
 from nmf_nets.preprocessing.base import Preprocessing
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Components, Labels, Rows
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What X is some rows of, where all of them are too many for memory, or have no end.
+
+    sizes: how many rows of X are of the training, the validation and the test rows, in this order. n_rows: that are
+    trained on, None for a stream. rows: the places of those of X among all, where they have one.
+    """
+
+    sizes: tuple[int, ...]
+    n_rows: int | None
+    rows: Rows | None
+    batches: Callable[[Preprocessing | None, torch.device], Iterable[Batch]]
+    """What all training rows come from, prepared, on a device."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,8 @@ class Dataset:
     """In Hz, one for every feature and ascending, where a row is a spectrum."""
     texts: tuple[str, ...] | None = None
     """What each sample says, where it is a document that was read."""
+    sample: Sample | None = None
+    """What X is a sample of, if it is one."""
 
     @property
     def shown_as(self) -> Literal["image", "spectrum", "words", "profile"]:
@@ -62,6 +79,7 @@ class MatrixDataModule(LightningDataModule, ABC):
     dtype: float32 or float64.
     preprocessing: fitted to the training rows and then done to all.
     contiguous: for sequences; training rows come first, then validation, then test rows, each as they follow.
+    Where the matrix is a sample of more rows, that says which are for what, and what the batches are.
     Labels are the places of a sample's class among the sorted classes of all samples.
     """
 
@@ -107,15 +125,17 @@ class MatrixDataModule(LightningDataModule, ABC):
             return
         self._dataset = self.load()
         X = self._dataset.X
-        parts = self.parts(X.shape[0])
+        sample = self._dataset.sample
+        n = X.shape[0]
+        parts = self.parts(n) if sample is None else list(torch.arange(n).split(list(sample.sizes)))
         self.training_rows = parts[0]
-        training = X.rows(parts[0])
+        training = self._taken(X, parts[0])
         if self.preprocessing is not None:
             self.preprocessing.fit(training)
         prepared = (lambda rows: rows) if self.preprocessing is None else self.preprocessing
         self.training, self.validation, self.test = (
             prepared(training),
-            *(prepared(X.rows(p)) if len(p) else None for p in parts[1:]),
+            *(prepared(self._taken(X, p)) if len(p) else None for p in parts[1:]),
         )
         places = None if self._dataset.labels is None else np.unique(self._dataset.labels, return_inverse=True)[1]
         for name in ("training", "validation", "test"):
@@ -127,6 +147,10 @@ class MatrixDataModule(LightningDataModule, ABC):
         self.training_labels, self.validation_labels, self.test_labels = (
             None if places is None else torch.from_numpy(places)[p] for p in parts
         )
+
+    def _taken(self, X: Matrix, part: Rows) -> Matrix:
+        """Without a copy where X is a sample, whose parts follow each other."""
+        return X.rows(part) if self.dataset.sample is None else X.span(int(part[0]), int(part[-1]) + 1)
 
     def parts(self, n: int) -> list[Rows]:
         """Which of n rows are for training, validation and test."""
@@ -144,6 +168,12 @@ class MatrixDataModule(LightningDataModule, ABC):
         return self._dataset
 
     @property
+    def rows_of_training(self) -> Rows:
+        """Where those of `training` stand among all rows there are, or, in a stream, in what is held of it."""
+        sample = self.dataset.sample
+        return self.training_rows if sample is None or sample.rows is None else sample.rows[self.training_rows]
+
+    @property
     def classes(self) -> np.ndarray:
         """In their order. Raises Refusal if the samples have none."""
         labels = self.dataset.labels
@@ -158,8 +188,11 @@ class MatrixDataModule(LightningDataModule, ABC):
     def n_classes(self) -> int:
         return len(self.classes)
 
-    def train_dataloader(self) -> ResidentLoader:
+    def train_dataloader(self) -> Iterable[Batch]:
         device = self.trainer.strategy.root_device if self.trainer is not None else self.training.device
+        sample = self.dataset.sample
+        if sample is not None:
+            return sample.batches(self.preprocessing, device)
         return ResidentLoader(self.training.to(device), self.batch_size, self.seed, self.training_labels)
 
 

@@ -91,8 +91,11 @@ class Divergence(ABC):
         """What is left of D when factors in float32 are exact: values below are no more than that."""
         return 1e-12 * float(self.unit(X))
 
-    def refuse(self, X: Matrix) -> None:
-        """Raises Refusal where there is no D: for negative entries and β ≠ 2, for zeros that count and β ≤ 0."""
+    def refuse(self, X: Matrix, first_row: int = 0) -> None:
+        """Raises Refusal where there is no D: for negative entries and β ≠ 2, for zeros that count and β ≤ 0.
+
+        first_row: the number of its first row in a larger matrix, which is what it says.
+        """
         if X.signed and self.beta != 2:
             raise Refusal(
                 f"X has negative entries, for which there is no divergence with β = {self.beta:g}; use "
@@ -103,7 +106,7 @@ class Divergence(ABC):
         if X.weights is None and int((X.values > 0).sum()) == X.shape[0] * X.shape[1]:
             return
         zeros = (
-            (rows.start + int(i), int(j))
+            (first_row + rows.start + int(i), int(j))
             for rows, block in _dense_blocks(X)
             for i, j in torch.nonzero((block.dense() == 0) & (_dense_weights(block) > 0))[:1]
         )

@@ -17,8 +17,8 @@ from nmf_nets.pages.table import Table
 from nmf_nets.report.charts import charts
 from nmf_nets.report.remarks import findings, warnings
 from nmf_nets.report.run import PICTURE, REPORT, VERDICT, Run
-from nmf_nets.run_directory import write
 from nmf_nets.verdict import HEADINGS, Verdict
+from nmf_nets.whole_file import write
 
 HERE = Path(__file__).parent
 

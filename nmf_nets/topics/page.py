@@ -7,8 +7,8 @@ import torch
 
 from nmf_nets.pages.page import rendered
 from nmf_nets.pages.palette import COLORS
-from nmf_nets.run_directory import write
 from nmf_nets.topics.topics import LAMBDA, Topics
+from nmf_nets.whole_file import write
 
 HERE = Path(__file__).parent
 

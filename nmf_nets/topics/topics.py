@@ -19,8 +19,8 @@ from nmf_nets.matrix import Matrix
 from nmf_nets.metrics.topics import npmi, top_features
 from nmf_nets.pages.table import Table
 from nmf_nets.refusal import Refusal, refuse_count
-from nmf_nets.run_directory import write
 from nmf_nets.shapes import Codes, Components, PerComponent, PerSample
+from nmf_nets.whole_file import write
 
 LAMBDA = 0.6
 """The weight of relevance that people in Sievert and Shirley's study named topics best by."""

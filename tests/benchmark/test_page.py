@@ -23,7 +23,7 @@ from nmf_nets.benchmark.report.tables import tables
 from nmf_nets.benchmark.results import Cell, ResultFolder, Results
 from nmf_nets.factorization import Factorization
 from nmf_nets.pages.table import Table
-from nmf_nets.run_directory import write
+from nmf_nets.whole_file import write
 
 FACTS = {
     "task": "toy",

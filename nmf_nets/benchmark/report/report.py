@@ -15,7 +15,7 @@ from nmf_nets.benchmark.report.tables import summaries, tables
 from nmf_nets.benchmark.results import Results
 from nmf_nets.loggers.base import trackers
 from nmf_nets.pages.table import Table
-from nmf_nets.run_directory import write
+from nmf_nets.whole_file import write
 
 WIDEST = 150
 """Columns of a terminal that the widest summary fits; a narrower one breaks its lines."""

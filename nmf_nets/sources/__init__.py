@@ -1,0 +1,1 @@
+"""Matrices that need not fit in memory, read in blocks of rows."""
