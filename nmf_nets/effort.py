@@ -27,8 +27,8 @@ class Effort:
     def most(self, X: Matrix, n_components: int) -> int:
         if self.repeats is not None:
             return self.repeats
-        n, m = X.shape
-        rho = 1 + (X.values.numel() + m * n_components) / (n * n_components + n)
+        n, m = X.whole.shape
+        rho = 1 + (X.whole.n_values + m * n_components) / (n * n_components + n)
         return math.floor(1 + self.alpha * rho)
 
 

@@ -4,6 +4,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,22 @@ from nmf_nets.sparse_product import sparse_product
 
 # Said once a process, to users who did not choose torch's CSR; what of it is used here is tested here.
 warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state", UserWarning)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What scales and costs are measured by: the shape, the number of values that are stored, Σ v |x| in float64, and
+    Σ v, or how many entries there are.
+    """
+
+    shape: tuple[int, int]
+    n_values: int
+    total: Scalar
+    mass: float | Scalar
+
+    @property
+    def T(self) -> "Whole":
+        return replace(self, shape=(self.shape[1], self.shape[0]))
 
 
 class Matrix(ABC):
@@ -33,6 +50,9 @@ class Matrix(ABC):
 
     values: Tensor
     weights: Tensor | None
+
+    part_of: Whole | None = None
+    """The batch of whose rows these are those of one rank; None where they are all."""
 
     @property
     @abstractmethod
@@ -167,16 +187,25 @@ class Matrix(ABC):
         return torch.stack(parts).sum()
 
     @cached_property
-    def mean(self) -> Scalar:
-        """Σ v |x| / Σ v over all entries, stored or not, in the dtype of X: the scale of the data; 0 if none counts."""
+    def whole(self) -> Whole:
+        """Of the whole batch, where this is a part of one."""
+        if self.part_of is not None:
+            return self.part_of
         total = self._summed(torch.abs) if self.signed else self.sum
-        return (total / (self.mass or 1.0)).to(self.dtype)
+        return Whole(self.shape, self.values.numel(), total, self.mass)
+
+    @cached_property
+    def mean(self) -> Scalar:
+        """Σ v |x| / Σ v over all entries, stored or not, in the dtype of X: the scale of the data; 0 if none counts. Of
+        the whole batch, where this is a part of one.
+        """
+        return (self.whole.total / (self.whole.mass or 1.0)).to(self.dtype)
 
     def blocks(self, entries: int = 2**22) -> Iterator[tuple[slice, "Matrix"]]:
         """Consecutive rows with about so many values in each block."""
         n = self.shape[0]
         height = max(1, entries * n // max(1, self.values.numel()))
-        for start in range(0, n, height):
+        for start in range(0, n or 1, height):  # of no rows, one block without any
             stop = min(n, start + height)
             yield slice(start, stop), self.span(start, stop)
 
@@ -197,6 +226,7 @@ class DenseMatrix(Matrix):
         if self._transpose is None:
             self._transpose = DenseMatrix(self.values.T, None if self.weights is None else self.weights.T)
             self._transpose._transpose = self
+            self._transpose.part_of = self.part_of and self.part_of.T
         return self._transpose
 
     def __matmul__(self, D: Tensor) -> Tensor:
@@ -228,7 +258,7 @@ class DenseMatrix(Matrix):
         return torch.full(self.shape[:1], self.shape[1], device=self.device)
 
     def row_max(self, values: Tensor) -> PerSample:
-        return values.amax(1)
+        return values.amax(1) if values.shape[1] else values.new_zeros(len(values))
 
     def rows(self, index: Rows) -> "DenseMatrix":
         return DenseMatrix(self.values[index], None if self.weights is None else self.weights[index])
@@ -276,6 +306,7 @@ class SparseMatrix(Matrix):
             weights = None if self.weights is None else self.with_values(self.weights)._transposed().values()
             self._transpose = SparseMatrix(self._transposed(), weights)
             self._transpose._transpose = self
+            self._transpose.part_of = self.part_of and self.part_of.T
         return self._transpose
 
     def _transposed(self) -> Tensor:

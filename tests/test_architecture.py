@@ -10,7 +10,7 @@ PACKAGE = Path(nmf_nets.__file__).parent
 
 LAYERS = [
     ["refusal", "extras", "shapes", "part", "grid", "threads", "division", "folder"],
-    ["factorization", "matrix", "as_matrix", "sparse_product", "spectrum", "targets", "lags", "contents"],
+    ["factorization", "matrix", "as_matrix", "sparse_product", "spectrum", "targets", "lags", "contents", "group", "strategy"],
     [
         "divergences",
         "penalties",
@@ -26,7 +26,7 @@ LAYERS = [
         "sound",
     ],
     ["implicit", "updates", "half_steps", "cold_start", "kernels", "weight", "data", "held_out", "notes"],
-    ["encoders", "decoders", "solver", "symmetric", "objective", "multipliers"],
+    ["encoders", "decoders", "solver", "symmetric", "objective", "multipliers", "row_sums"],
     ["optimizers", "running_sums", "solvers"],
     ["exact"],
     ["inits"],
@@ -57,6 +57,7 @@ BESIDE = {
     ("spectrum", "matrix"),
     ("matrix", "sparse_product"),
     ("as_matrix", "matrix"),
+    ("strategy", "group"),
     ("extras", "refusal"),
     ("folder", "refusal"),
     ("decoders", "solver"),
@@ -124,6 +125,7 @@ def test_data_know_no_model():
         "observed",
         "folder",
         "sound",
+        "group",
     }
 
 

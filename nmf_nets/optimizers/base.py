@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from nmf_nets.criterion import Terms
 from nmf_nets.decoders.base import Decoder
@@ -22,6 +23,10 @@ MakeOptimizer = Callable[..., torch.optim.Optimizer]
 
 EPS = 1e-12
 """Of Adam, whose own 1e-8 is not small beside the gradient of D / unit(X) for data with many entries."""
+
+
+OF_ROWS = ("codes", "weights")
+"""What of NetAdam's `known` has a row for each training row."""
 
 
 def parameter_groups(
@@ -81,3 +86,15 @@ class NetAdam(torch.optim.Adam):
             group["steps"] += 1
         super().step()
         self._encoder.project_()
+
+
+def memory_of_rows(optimizer: torch.optim.Optimizer, encoder: Encoder) -> list[Tensor]:
+    """What a step remembers of each training row: Adam's moments of a table, and what NetAdam knows."""
+    moments = [
+        moment
+        for M in encoder.of_rows
+        for moment in optimizer.state.get(M, {}).values()
+        if isinstance(moment, Tensor) and moment.shape == M.shape
+    ]
+    known = optimizer.known if isinstance(optimizer, NetAdam) else {}
+    return moments + [known[name] for name in OF_ROWS if name in known]

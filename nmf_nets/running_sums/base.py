@@ -93,7 +93,9 @@ class RunningSums(ABC):
             known["penalty"] += weight * torch.tensor(objective.terms_W.coefficients)
             return float(known["penalty"][0]), float(known["penalty"][1])
         of_rows = known["weights"]
-        mass = float(of_rows.sum() - of_rows[rows].sum() + weight * len(rows)) / (objective.n_rows or len(of_rows))
+        own = slice(*objective.group.span(len(of_rows)))
+        (mass,) = objective.group.summed(of_rows[own].sum() - of_rows[rows].sum() + weight * len(rows))
+        mass = float(mass) / (objective.n_rows or len(of_rows))
         return mass * linear, mass * ridge
 
     def refuse_data(self, X: Matrix) -> None:
@@ -110,7 +112,7 @@ class RunningSums(ABC):
         """
         known.setdefault("weight", 1.0)
         known["batches"] = known.get("batches", 0) + 1
-        n_rows, n = objective.n_rows, objective.X.shape[0]
+        n_rows, n = objective.n_rows, objective.n_samples
         begins = False
         if objective.rows is not None and n_rows is not None:
             seen, passes = known.get("seen", 0), known.get("passes", 0)
@@ -121,7 +123,7 @@ class RunningSums(ABC):
 
     def _left(self, objective: Objective, known: dict[str, Any]) -> float:
         """What rows that were seen before weigh from now on."""
-        n_rows, n, t = objective.n_rows, objective.X.shape[0], known["batches"]
+        n_rows, n, t = objective.n_rows, objective.n_samples, known["batches"]
         if objective.rows is None or (n_rows is None and not self.replaces):
             return self.memory if t == 1 else min(self.memory, (1 - 1 / t) ** self.aging)
         if n_rows is None or n == n_rows:
