@@ -1,7 +1,11 @@
 """Lightning's DDP for nets that sum what they need of rows themselves."""
 
+import os
 import signal
+import threading
+import time
 from types import FrameType
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
@@ -10,15 +14,24 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from nmf_nets.group import Group
 
+LOOK_EVERY = 5.0
+"""Seconds, after a process that others depend on."""
+
 
 class Replicas(DDPStrategy):
     """The processes of DDP and their launchers, but not its wrapper, whose hooks would average gradients of each rank's
     mean and copy rank 0's codes over those that others keep: Objective sums over the ranks of the batch.
 
-    SIGTERM to any rank stops all after the same step, so that a checkpoint is one of all rows.
+    SIGTERM to any rank stops all after the same step, so that a checkpoint is one of all rows. A rank that is lost ends
+    the others in seconds: their connections break, and those that have none yet look after their launcher, as it does
+    after them.
     """
 
-    _asked_to_stop = False
+    def __init__(self, **ddp: Any):
+        super().__init__(**ddp)
+        self._asked_to_stop = False
+        if int(os.environ.get("LOCAL_RANK", 0)) > 0:
+            threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
     def configure_ddp(self) -> None:
         """Replicas begin as rank 0's."""
@@ -38,6 +51,12 @@ class Replicas(DDPStrategy):
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self._asked_to_stop = True
+
+
+def _end_with(launcher: int) -> None:
+    while os.getppid() == launcher:
+        time.sleep(LOOK_EVERY)
+    os._exit(1)
 
 
 def register() -> None:

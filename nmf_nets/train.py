@@ -48,6 +48,7 @@ def train(config: DictConfig) -> float | None:
     run, fresh = RunDirectory(HydraConfig.get().runtime.output_dir), config.resume is None
     if not fresh:
         config = _resumed(run, config, HydraConfig.get().overrides.task)
+    _silence_advice()
     register()
     callbacks = {"stopwatch": Stopwatch(), **{name: part(node) for name, node in config.callbacks.items()}}
     trainer = part(config.trainer)(logger=False, callbacks=list(callbacks.values()), default_root_dir=run.path)
@@ -58,7 +59,6 @@ def train(config: DictConfig) -> float | None:
         )
     if config.metric not in SUMMARY:
         raise Refusal(f"metric is {config.metric!r}, but must be an entry of the summary: {', '.join(SUMMARY)}.")
-    _silence_advice()
     with pinned_threads(config.threads):
         try:
             verdict = _fit_and_judge(config, run, trainer, callbacks["stopwatch"])
@@ -166,6 +166,7 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory, trainer: pl.Trainer, s
     update.refuse(divergence)
     net, start = make_net(config, data)
     net.refuse_data(X)
+    net.refuse_ranks(trainer.world_size)
     if net.decoder.couples_rows and not data.contiguous and len(data.training_rows) < data.dataset.X.shape[0]:
         raise Refusal(
             f"{type(net.decoder).__name__} couples rows, but rows are held out at random; use data.contiguous=true, "
@@ -221,7 +222,7 @@ def _show(verdict: Verdict, run: RunDirectory, loggers: Sequence[Logger], step: 
 def _silence_advice() -> None:
     """Lightning's advice for other kinds of training; warnings that concern this one stay."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for message in (r".*does not have many workers.*", r".*LeafSpec.*is deprecated.*"):
+    for message in (r".*does not have many workers.*", r".*LeafSpec.*is deprecated.*", r".*sync_dist=True.*"):
         warnings.filterwarnings("ignore", message)
 
 

@@ -10,7 +10,18 @@ PACKAGE = Path(nmf_nets.__file__).parent
 
 LAYERS = [
     ["refusal", "extras", "shapes", "part", "grid", "threads", "division", "folder"],
-    ["factorization", "matrix", "as_matrix", "sparse_product", "spectrum", "targets", "lags", "contents", "group", "strategy"],
+    [
+        "factorization",
+        "matrix",
+        "as_matrix",
+        "sparse_product",
+        "spectrum",
+        "targets",
+        "lags",
+        "contents",
+        "group",
+        "strategy",
+    ],
     [
         "divergences",
         "penalties",

@@ -2,14 +2,13 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import torch
-
 import replicas
-from nmf_nets.group import ALONE
+import torch
 from replicas import CASES, RANKS
+
+from nmf_nets.group import ALONE
 
 
 @pytest.fixture(scope="module")

@@ -84,8 +84,8 @@ class Divergence(ABC):
         return 0.5 / max(self.beta, 2 - self.beta)
 
     def unit(self, X: Matrix) -> Scalar:
-        """n m mean(X)^β: what D is worth on these data, for learning rates that do not depend on scale or size; on those
-        of the whole batch, where X is a part of one.
+        """n m mean(X)^β: what D is worth on these data, for learning rates that do not depend on scale or size; on
+        those of the whole batch, where X is a part of one.
         """
         return X.whole.mass * X.mean.double().clamp(min=torch.finfo(X.dtype).tiny) ** self.beta
 

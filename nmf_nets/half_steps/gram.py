@@ -30,9 +30,7 @@ class GramHalfStep(HalfStep):
     lift: the least cold code, in units of the mean, for steps that cannot leave zero.
     """
 
-    def __init__(
-        self, solve: Solve, X: Matrix, W: Components, terms: Terms, group: Group = ALONE, lift: float = 0.0
-    ):
+    def __init__(self, solve: Solve, X: Matrix, W: Components, terms: Terms, group: Group = ALONE, lift: float = 0.0):
         self.solve, self.X, self.terms, self.group, self.lift = solve, X, terms, group, lift
         self.B, self.G = with_entries(*group.summed(X @ W.T, W @ W.T), terms)
 

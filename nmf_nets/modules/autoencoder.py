@@ -139,7 +139,12 @@ class NonNegativeAutoencoder(LightningModule):
 
     def on_fit_start(self) -> None:
         if self.trainer.world_size > 1:
-            self._refuse_ranks()
+            if not isinstance(self.trainer.strategy, Replicas):
+                raise Refusal(
+                    f"{type(self.trainer.strategy).__name__} does not sum over {self.trainer.world_size} processes "
+                    "what a step needs of all rows; use strategy=nmf_nets.strategy.Replicas()."
+                )
+            self.refuse_ranks(self.trainer.world_size)
             self.group = Group()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -154,21 +159,19 @@ class NonNegativeAutoencoder(LightningModule):
         self.gather_()
         self.group = ALONE
 
-    def _refuse_ranks(self) -> None:
-        if not isinstance(self.trainer.strategy, Replicas):
+    def refuse_ranks(self, ranks: int) -> None:
+        """Raises Refusal for several, if a part of the net needs all rows at once."""
+        if ranks == 1:
+            return
+        optimizer = self.configure_optimizers()
+        needing = [part for part in (self.decoder, *self.criterion.on_H.penalties) if part.couples_rows]
+        for part in (*needing, *([optimizer] if isinstance(optimizer, Underapproximating) else [])):
             raise Refusal(
-                f"{type(self.trainer.strategy).__name__} would train {self.trainer.world_size} processes on biased "
-                "means; use strategy=nmf_nets.strategy.Replicas(), or trainer.strategy=ddp on the command line."
+                f"{part_name(part)} needs all rows at once, but they would be spread over {ranks} processes; use "
+                "trainer.devices=1."
             )
-        coupled = [self.decoder, *self.criterion.on_H.penalties]
-        parts = [part for part in coupled if part.couples_rows]
-        if isinstance(self.optimizers(use_pl_optimizer=False), Underapproximating):
-            parts.append(self.decoder)
-        for part in parts:
-            raise Refusal(
-                f"{part_name(part)} needs all rows at once, but they would be spread over {self.trainer.world_size} "
-                "processes; use trainer.devices=1."
-            )
+        if isinstance(optimizer, NetAdam):
+            optimizer.refuse_ranks(ranks)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         optimizer = self.optimizers()

@@ -74,6 +74,9 @@ class NetAdam(torch.optim.Adam):
     def refuse_data(self, X: Matrix, on_W: Terms) -> None:
         """Raises Refusal for weights that the step on W cannot heed, or cannot heed beside these penalties on W."""
 
+    def refuse_ranks(self, ranks: int) -> None:
+        """Raises Refusal for several, if the step on W cannot be taken by them together."""
+
     def learn(self, objective: Objective) -> None:
         """One step on the encoder and the head, W held."""
         if not self._learned or not (objective.learning.requires_grad or objective.head is not None):

@@ -46,6 +46,9 @@ class RunningSums(ABC):
     takes_weights = False
     """Whether data may have weights."""
 
+    over_ranks = True
+    """Whether batches may be spread over ranks."""
+
     takes: ClassVar[type[Penalty]] = EntryPenalty
     """The kind of penalties on W that they heed; each batch brings its part of them."""
 
@@ -70,6 +73,15 @@ class RunningSums(ABC):
         """Raises Refusal for what the sums cannot heed."""
         self.refuse_terms(objective.on_W)
         self.refuse_data(objective.X)
+        self.refuse_ranks(objective.group.size)
+
+    def refuse_ranks(self, ranks: int) -> None:
+        """Raises Refusal for several, if what is remembered cannot be spread over them."""
+        if ranks > 1 and not self.over_ranks:
+            raise Refusal(
+                f"optimizer=online cannot spread {type(self).__name__} over {ranks} processes; use "
+                "update=multiplicative, whose sums can be, optimizer=block on full batches, or one process."
+            )
 
     def refuse_terms(self, on_W: Terms) -> None:
         """Raises Refusal for penalties on W that the sums cannot heed."""

@@ -28,14 +28,11 @@ class NewtonSums(RunningSums):
     Source: the incremental Newton method of Rodomanov & Kropotov (2016), with a model for each feature.
     """
 
+    over_ranks = False
+
     def fitted(self, objective: Objective, known: dict[str, Any]) -> Components:
         X, W, H = objective.X, objective.factors.W.detach(), objective.factors.H.detach()
         n_rows = objective.n_rows
-        if objective.group.size > 1:
-            raise Refusal(
-                "optimizer=online with update=scalar_newton remembers every entry of X, and cannot yet be spread over "
-                f"{objective.group.size} processes; use update=multiplicative, optimizer=block, or one process."
-            )
         if objective.rows is not None and n_rows is None:
             raise Refusal(
                 "optimizer=online has to know where a pass over the rows ends, but the batch does not say how many "
