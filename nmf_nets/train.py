@@ -1,6 +1,7 @@
 """The program that trains: `python train.py`, `nmf-train`."""
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -59,6 +60,8 @@ def train(config: DictConfig) -> float | None:
         )
     if config.metric not in SUMMARY:
         raise Refusal(f"metric is {config.metric!r}, but must be an entry of the summary: {', '.join(SUMMARY)}.")
+    if trainer.world_size > 1 and config.threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(config.threads)  # or Lightning shares out the cores
     with pinned_threads(config.threads):
         try:
             verdict = _fit_and_judge(config, run, trainer, callbacks["stopwatch"])
