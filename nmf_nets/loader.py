@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from nmf_nets.group import ALONE, Group
 from nmf_nets.matrix import Matrix, Whole
@@ -80,7 +81,7 @@ class ResidentLoader:
             yield Batch(X, rows, n, None if self.labels is None else self.labels[rows], self.group)
         # Nothing may follow the last yield: Lightning never asks for more when the length is known.
 
-    def _own(self, rows: Rows) -> tuple[Matrix, Rows]:
+    def _own(self, rows: Tensor) -> tuple[Matrix, Rows]:
         """The rows of a batch that this rank has, and their numbers."""
         first, after = self.group.span(self.n_rows)
         own = rows if self.group.size == 1 else rows[(rows >= first) & (rows < after)]
