@@ -151,8 +151,7 @@ def factorize_rows(
     if not totals.mean > 0:
         raise Refusal(f"{source.name} is zero wherever it counts, so that there is nothing to factorize.")
     blocks.unit = unit = unit_at(totals.mean)
-    totals = totals.divided(unit)
-    blocks.mean = totals.mean
+    blocks.totals = totals = totals.divided(unit)
     on_H, on_W = terms_at(unit)
     recipe = row_solver(solver, D, source.shape[1], n_components, totals, repeats, on_H, on_W)
     store = _Store(blocks, n_components, D, recipe.name, directory, codes)

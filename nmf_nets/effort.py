@@ -25,7 +25,7 @@ class Effort:
     progress: float = 0.0
 
     def most(self, X: Matrix, n_components: int) -> int:
-        return self.most_of(X.shape, X.values.numel(), n_components)
+        return self.most_of(X.whole.shape, X.whole.n_values, n_components)
 
     def most_of(self, shape: tuple[int, int], values: int, n_components: int) -> int:
         """For an X of that shape with so many values."""

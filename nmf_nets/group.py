@@ -22,10 +22,11 @@ class Group:
     over them, and what chance decides is decided by rank 0.
 
     sent: bytes that this rank has handed to `sum_` so far; a ring then sends 2 (size − 1) / size times as many.
+    alone: this process alone in any case.
     """
 
-    def __init__(self) -> None:
-        started = dist.is_available() and dist.is_initialized()
+    def __init__(self, alone: bool = False) -> None:
+        started = not alone and dist.is_available() and dist.is_initialized()
         self.rank, self.size = (dist.get_rank(), dist.get_world_size()) if started else (0, 1)
         self.sent = 0
 
@@ -39,15 +40,30 @@ class Group:
         """Each becomes its sum over the ranks, the same bits on all of them; one message for all of one dtype."""
         self._reduced(tensors, dist.ReduceOp.SUM)
 
+    def summed(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Their sums over the ranks, as new tensors; themselves where there is one rank."""
+        if self.size == 1:
+            return tensors
+        copies = tuple(tensor.clone(memory_format=torch.contiguous_format) for tensor in tensors)
+        self.sum_(*copies)
+        return copies
+
     def max_(self, *tensors: Tensor) -> None:
         self._reduced(tensors, dist.ReduceOp.MAX)
 
     def from_first_(self, *tensors: Tensor) -> None:
         """Each becomes what it is on rank 0."""
         if self.size > 1:
-            with _together():
-                for tensor in tensors:
-                    dist.broadcast(tensor, 0)
+            for tensor in tensors:
+                _broadcast_(tensor, 0)
+
+    def gather_(self, *tensors: Tensor) -> None:
+        """Each row becomes what it is on the rank in whose span it is."""
+        if self.size > 1:
+            for tensor in tensors:
+                ends = [rank * len(tensor) // self.size for rank in range(self.size + 1)]
+                for rank in range(self.size):
+                    _broadcast_(tensor[ends[rank] : ends[rank + 1]], rank)
 
     def at_first(self, item: Any) -> list[Any]:
         """Those of all ranks in their order, on rank 0; elsewhere none."""
@@ -104,6 +120,18 @@ class Group:
             if whole is not alike[0]:
                 for tensor, part in zip(alike, whole.split([t.numel() for t in alike]), strict=True):
                     tensor.copy_(part.view_as(tensor))
+
+
+ALONE = Group(alone=True)
+"""One process, whatever others there are."""
+
+
+def _broadcast_(tensor: Tensor, source: int) -> None:
+    """Also of what is not contiguous, or is a view of what a graph is of."""
+    whole = tensor.detach().contiguous()
+    with _together():
+        dist.broadcast(whole, source)
+    tensor.detach().copy_(whole)
 
 
 @contextmanager

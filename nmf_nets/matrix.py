@@ -4,6 +4,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,22 @@ from nmf_nets.sparse_product import sparse_product
 
 # Said once a process, to users who did not choose torch's CSR; what of it is used here is tested here.
 warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state", UserWarning)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What scales and costs are measured by: the shape, the number of values that are stored, Σ v |x| in float64, and
+    Σ v, or how many entries there are.
+    """
+
+    shape: tuple[int, int]
+    n_values: int
+    total: Scalar
+    mass: float | Scalar
+
+    @property
+    def T(self) -> "Whole":
+        return replace(self, shape=(self.shape[1], self.shape[0]))
 
 
 class Matrix(ABC):
@@ -33,8 +50,10 @@ class Matrix(ABC):
 
     values: Tensor
     weights: Tensor | None
-    whole_mean: Scalar | None = None
-    """The mean of the matrix that this one is some rows of; None for one that is whole."""
+    part_of: Whole | None = None
+    """What these are some rows of: of a batch that ranks share, or of a matrix that is read in blocks. None where they
+    are all.
+    """
 
     @property
     @abstractmethod
@@ -169,25 +188,30 @@ class Matrix(ABC):
         return torch.stack(parts).sum()
 
     @cached_property
-    def mean(self) -> Scalar:
-        """Σ v |x| / Σ v over all entries, stored or not, in the dtype of X: the scale of the data; 0 if none counts."""
-        if self.whole_mean is not None:
-            return self.whole_mean
+    def whole(self) -> Whole:
+        """Of what these are some rows of, or of themselves."""
+        if self.part_of is not None:
+            return self.part_of
         total = self._summed(torch.abs) if self.signed else self.sum
-        return (total / (self.mass or 1.0)).to(self.dtype)
+        return Whole(self.shape, self.values.numel(), total, self.mass)
 
-    def among(self, mean: Scalar) -> "Matrix":
-        """Itself, as rows of a larger matrix, whose mean it shares with its transpose: what X̂ is floored by must not
-        depend on which rows are at hand.
+    @cached_property
+    def mean(self) -> Scalar:
+        """Σ v |x| / Σ v over all entries, stored or not, in the dtype of X: the scale of the data; 0 if none counts. Of
+        the whole batch, where this is a part of one.
         """
-        self.whole_mean = mean
+        return (self.whole.total / (self.whole.mass or 1.0)).to(self.dtype)
+
+    def among(self, whole: Whole) -> "Matrix":
+        """Itself, as rows of a larger matrix: its scale, and what X̂ is floored by, must not depend on which are at hand."""
+        self.part_of = whole
         return self
 
     def blocks(self, entries: int = 2**22) -> Iterator[tuple[slice, "Matrix"]]:
         """Consecutive rows with about so many values in each block."""
         n = self.shape[0]
         height = max(1, entries * n // max(1, self.values.numel()))
-        for start in range(0, n, height):
+        for start in range(0, n or 1, height):  # of no rows, one block without any
             stop = min(n, start + height)
             yield slice(start, stop), self.span(start, stop)
 
@@ -207,7 +231,8 @@ class DenseMatrix(Matrix):
     def T(self) -> "DenseMatrix":
         if self._transpose is None:
             self._transpose = DenseMatrix(self.values.T, None if self.weights is None else self.weights.T)
-            self._transpose._transpose, self._transpose.whole_mean = self, self.whole_mean
+            self._transpose._transpose = self
+            self._transpose.part_of = self.part_of and self.part_of.T
         return self._transpose
 
     def __matmul__(self, D: Tensor) -> Tensor:
@@ -239,7 +264,7 @@ class DenseMatrix(Matrix):
         return torch.full(self.shape[:1], self.shape[1], device=self.device)
 
     def row_max(self, values: Tensor) -> PerSample:
-        return values.amax(1)
+        return values.amax(1) if values.shape[1] else values.new_zeros(len(values))
 
     def rows(self, index: Rows) -> "DenseMatrix":
         return DenseMatrix(self.values[index], None if self.weights is None else self.weights[index])
@@ -286,7 +311,8 @@ class SparseMatrix(Matrix):
         if self._transpose is None:
             weights = None if self.weights is None else self.with_values(self.weights)._transposed().values()
             self._transpose = SparseMatrix(self._transposed(), weights)
-            self._transpose._transpose, self._transpose.whole_mean = self, self.whole_mean
+            self._transpose._transpose = self
+            self._transpose.part_of = self.part_of and self.part_of.T
         return self._transpose
 
     def _transposed(self) -> Tensor:

@@ -21,13 +21,13 @@ from nmf_nets.sources.base import Source
 class RowBlocks:
     """This rank's part of the rows of a source, which may be none, in blocks of about so many values.
 
-    unit, mean: each block is X / unit, and shares the mean of the whole X / unit; set after `survey`, the first pass.
+    unit, totals: each block is X / unit, and knows itself as some rows of it; set after `survey`, the first pass.
     """
 
     def __init__(self, source: Source, group: Group, values: int, device: torch.device):
         self.source, self.group, self.values, self.device = source, group, values, device
         self.start, self.stop = group.span(source.shape[0])
-        self.unit, self.mean = 1.0, 0.0
+        self.unit, self.totals = 1.0, Totals.none(source.shape[1])
 
     def survey(self, divergence: Divergence, wanted: np.ndarray) -> tuple[Totals, Matrix | None]:
         """What is to be known of all of X, and on rank 0 the wanted rows, given by their numbers in X, rising.
@@ -74,10 +74,10 @@ class RowBlocks:
         return float(measured[0]), float(measured[1])
 
     def _coded(self, solver: RowSolver, W: Components, known: KeptCodes) -> Iterator[tuple[slice, Matrix, Codes]]:
-        mean = torch.tensor(self.mean, dtype=self.source.dtype, device=self.device)
+        whole = self.totals.whole(self.device)
         for rows, given in self._given():
             X = given.to(self.device)
-            X = (X if self.unit == 1 else X.divided(self.unit)).among(mean)
+            X = (X if self.unit == 1 else X.divided(self.unit)).among(whole)
             H = known.rows(rows.start, rows.stop)
             yield rows, X, solver.codes(X, None if H is None else H.to(self.device), W)
 

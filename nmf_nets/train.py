@@ -1,6 +1,7 @@
 """The program that trains: `python train.py`, `nmf-train`."""
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -11,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 import wandb
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
@@ -29,6 +31,7 @@ from nmf_nets.refusal import Refusal
 from nmf_nets.report.page import save_report
 from nmf_nets.run_directory import MetricsFile, RunDirectory
 from nmf_nets.saved_model import save_model
+from nmf_nets.strategy import Replicas, register
 from nmf_nets.verdict import Summary, Verdict, judge
 from nmf_nets.weight import named_weights
 
@@ -42,26 +45,35 @@ def main() -> None:
 
 def train(config: DictConfig) -> float | None:
     """Fits, judges, and leaves all in the run directory; returns the entry of the summary that `metric` names."""
-    run = RunDirectory(HydraConfig.get().runtime.output_dir)
-    if config.resume is None:
-        if run.config.exists():
-            raise Refusal(
-                f"{run.path} holds a run already; resume={run.path} goes on with it, or choose another directory."
-            )
-    else:
+    run, fresh = RunDirectory(HydraConfig.get().runtime.output_dir), config.resume is None
+    if not fresh:
         config = run.resumed(config, HydraConfig.get().overrides.task)
+    _silence_advice()
+    register()
+    callbacks = {"stopwatch": Stopwatch(), **{name: part(node) for name, node in config.callbacks.items()}}
+    trainer = part(config.trainer)(logger=False, callbacks=list(callbacks.values()), default_root_dir=run.path)
+    _refuse_processes(trainer, fresh)
+    if fresh and trainer.is_global_zero and run.config.exists():
+        raise Refusal(
+            f"{run.path} holds a run already; resume={run.path} goes on with it, or choose another directory."
+        )
     if config.metric not in SUMMARY:
         raise Refusal(f"metric is {config.metric!r}, but must be an entry of the summary: {', '.join(SUMMARY)}.")
-    _silence_advice()
+    if trainer.world_size > 1 and config.threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(config.threads)  # or Lightning shares out the cores
     with pinned_threads(config.threads):
         try:
-            verdict = _fit_and_judge(config, run)
+            verdict = _fit_and_judge(config, run, trainer, callbacks["stopwatch"])
         except SystemExit:  # Ctrl-C or SIGTERM in training
-            Console(stderr=True).print(f"stopped; resume={run.path} goes on from the last checkpoint", soft_wrap=True)
+            if trainer.is_global_zero:
+                said = f"stopped; resume={run.path} goes on from the last checkpoint"
+                Console(stderr=True).print(said, soft_wrap=True)
             raise
         finally:
             if wandb.run is not None:
                 wandb.finish()  # or the next job of a sweep would log into this run
+    if verdict is None:
+        return None
     console = Console(width=max(Console().width, 92))
     console.print(verdict.table())
     if verdict.summary.peak_memory is not None:
@@ -94,7 +106,32 @@ def make_net(config: DictConfig, data: MatrixDataModule) -> tuple[NonNegativeAut
     return net, start
 
 
-def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
+def _refuse_processes(trainer: pl.Trainer, fresh: bool) -> None:
+    """Raises Refusal where processes would not come together as one run."""
+    if trainer.world_size == 1:
+        return
+    if not isinstance(trainer.strategy, Replicas):
+        raise Refusal(
+            f"{type(trainer.strategy).__name__} does not sum over {trainer.world_size} processes what a step needs of "
+            "all rows; use trainer.strategy=ddp."
+        )
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN:
+        raise Refusal(
+            "a sweep of runs of several processes each would start the sweep in every one of them; use "
+            "trainer.devices=1, or start the runs one by one."
+        )
+    environment = trainer.strategy.cluster_environment
+    each_by_itself = trainer.num_nodes > 1 or (environment is not None and environment.creates_processes_externally)
+    if fresh and each_by_itself and not any(word.startswith("hydra.run.dir=") for word in hydra.overrides.hydra):
+        raise Refusal(
+            "processes that are started one by one would each take a run directory by the time of day; give all of "
+            "them the same hydra.run.dir=DIRECTORY."
+        )
+
+
+def _fit_and_judge(config: DictConfig, run: RunDirectory, trainer: pl.Trainer, stopwatch: Stopwatch) -> Verdict | None:
+    """The verdict, of rank 0, which alone writes and judges."""
     step = run.saved_step()
     pl.seed_everything(config.seed, verbose=False)
     data: MatrixDataModule = part(config.data)
@@ -105,28 +142,30 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
     update.refuse(divergence)
     net, start = make_net(config, data)
     net.refuse_data(X)
+    net.refuse_ranks(trainer.world_size)
     if net.decoder.couples_rows and not data.contiguous and len(data.training_rows) < data.dataset.X.shape[0]:
         raise Refusal(
             f"{type(net.decoder).__name__} couples rows, but rows are held out at random; use data.contiguous=true, "
             "which holds out the last ones."
         )
     if data.dataset.sample is not None:
-        _refuse_sample(net)
+        _refuse_sample(net, trainer.world_size)
     rivals = {name.replace("_", " "): part(node) for name, node in config.rivals.items()}
     if not (rivals or config.plain_rivals):
         raise Refusal(
             "plain_rivals is false and there are no rivals, so that nothing could be said of the gap; add one, or use "
             "plain_rivals=true."
         )
-    callbacks = {"stopwatch": Stopwatch(), **{name: part(node) for name, node in config.callbacks.items()}}
-    loggers: list[Logger] = [MetricsFile(run.metrics), *(part(node) for node in config.logger.values())]
-    trainer = part(config.trainer)(logger=loggers, callbacks=list(callbacks.values()), default_root_dir=run.path)
-    for logger in loggers:
-        logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))  # pyright: ignore[reportArgumentType]
-    run.save_config(config)
-    run.save_environment()
-    run.forget_after(step)
+    if trainer.is_global_zero:
+        trainer.loggers = [MetricsFile(run.metrics), *(part(node) for node in config.logger.values())]
+        for logger in trainer.loggers:
+            logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))  # pyright: ignore[reportArgumentType]
+        run.save_config(config)
+        run.save_environment()
+        run.forget_after(step)
     trainer.fit(net, datamodule=data, ckpt_path=None if step < 0 else run.checkpoint, weights_only=True)
+    if not trainer.is_global_zero:
+        return None
     save_model(run, config, net, data)
     factors = net.own_factors(X.to(net.device))
     made_of = {} if isinstance(net.decoder, Linear) else named_weights(net.decoder)
@@ -137,17 +176,22 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
         divergence=part_name(divergence),
     )
 
-    seconds = callbacks["stopwatch"].seconds
+    seconds = stopwatch.seconds
     with Console(stderr=True).status(f"the classical solvers run from the same start for the same {seconds:.1f} s"):
         best_known = Path(config.best_known)
         verdict = judge(net, data, start, update, seconds, config.seed, best_known, rivals, config.plain_rivals)
     run.save_summary(asdict(verdict.summary))
-    _show(verdict, run, loggers, trainer.global_step)
+    _show(verdict, run, trainer.loggers, trainer.global_step)
     return verdict
 
 
-def _refuse_sample(net: NonNegativeAutoencoder) -> None:
+def _refuse_sample(net: NonNegativeAutoencoder, processes: int) -> None:
     """Raises Refusal for a net that needs more of the training rows than a batch; nothing is kept of the others."""
+    if processes > 1:
+        raise Refusal(
+            f"rows that are read as they are asked for would be read by each of {processes} processes alike; use "
+            "trainer.devices=1, or data=matrix."
+        )
     if not net.encoder.codes_unseen_rows:
         raise Refusal(
             f"encoder={part_name(net.encoder)} keeps codes of all training rows, but these are not in memory; use "
@@ -175,7 +219,7 @@ def _show(verdict: Verdict, run: RunDirectory, loggers: Sequence[Logger], step: 
 def _silence_advice() -> None:
     """Lightning's advice for other kinds of training; warnings that concern this one stay."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for message in (r".*does not have many workers.*", r".*LeafSpec.*is deprecated.*"):
+    for message in (r".*does not have many workers.*", r".*LeafSpec.*is deprecated.*", r".*sync_dist=True.*"):
         warnings.filterwarnings("ignore", message)
 
 

@@ -13,6 +13,8 @@ LAYERS = [
     [
         "group",
         "codes",
+    ["refusal", "extras", "shapes", "part", "grid", "threads", "division", "folder"],
+    [
         "factorization",
         "matrix",
         "as_matrix",
@@ -21,6 +23,8 @@ LAYERS = [
         "targets",
         "lags",
         "contents",
+        "group",
+        "strategy",
     ],
     [
         "divergences",
@@ -51,6 +55,8 @@ LAYERS = [
         "notes",
     ],
     ["encoders", "decoders", "solver", "symmetric", "objective", "multipliers"],
+    ["implicit", "updates", "half_steps", "cold_start", "kernels", "weight", "data", "held_out", "notes"],
+    ["encoders", "decoders", "solver", "symmetric", "objective", "multipliers", "row_sums"],
     ["optimizers", "running_sums", "solvers"],
     ["exact"],
     ["sources", "implicit", "updates", "half_steps", "cold_start", "kernels", "weight", "data", "held_out", "notes"],
@@ -87,6 +93,7 @@ BESIDE = {
     ("spectrum", "matrix"),
     ("matrix", "sparse_product"),
     ("as_matrix", "matrix"),
+    ("strategy", "group"),
     ("extras", "refusal"),
     ("folder", "refusal"),
     ("whole_file", "refusal"),
@@ -158,6 +165,7 @@ def test_data_know_no_model():
         "sources",
         "source_loader",
         "stream_loader",
+        "group",
     }
 
 

@@ -4,8 +4,10 @@ import torch
 from torch import Tensor
 
 from nmf_nets.as_matrix import as_matrix
+from nmf_nets.divergences.frobenius import Frobenius
+from nmf_nets.group import Group
 from nmf_nets.loader import Batch, ResidentLoader
-from nmf_nets.matrix import Matrix
+from nmf_nets.matrix import DenseMatrix, Matrix
 
 
 def data(kind: str = "dense", n: int = 10) -> Matrix:
@@ -100,3 +102,32 @@ def test_the_state_at_the_end_of_an_epoch_is_that_of_its_beginning(batch_size):
     assert loader.state_dict() == fresh
     loader.load_state_dict(fresh)
     assert len(epoch_of(loader, 1)) == len(loader)
+
+
+def one_of(rank: int, size: int) -> Group:
+    group = Group(alone=True)
+    group.rank, group.size = rank, size
+    return group
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "weighted"])
+@pytest.mark.parametrize("batch_size", [None, 4, 1])
+def test_ranks_have_every_batch_between_them_and_each_knows_what_it_is_as_a_whole(batch_size, kind):
+    X = DenseMatrix(data().values, 3 * data().values) if kind == "weighted" else data(kind)
+    labels = torch.arange(10)
+    whole = epoch_of(ResidentLoader(X, batch_size, labels=labels), 2)
+    ranks = [epoch_of(ResidentLoader(X, batch_size, labels=labels, group=one_of(rank, 3)), 2) for rank in range(3)]
+    for batch, *parts in zip(whole, *ranks, strict=True):
+        assert sorted(batch.rows.tolist()) == sorted(torch.cat([part.rows for part in parts]).tolist())
+        for rank, part in enumerate(parts):
+            assert all(rank * 10 // 3 <= row < (rank + 1) * 10 // 3 for row in part.rows)
+            assert torch.equal(part.X.dense(), X.dense()[part.rows])
+            assert torch.equal(part.labels, part.rows)
+            assert part.n_rows == 10
+            for of_part, of_batch in ((part.X.whole, batch.X.whole), (part.X.T.whole, batch.X.T.whole)):
+                assert of_part.shape == of_batch.shape
+                assert of_part.n_values == of_batch.n_values
+                assert [float(of_part.total), float(of_part.mass)] == pytest.approx(
+                    [float(of_batch.total), float(of_batch.mass)], rel=1e-14
+                )
+            assert float(Frobenius().unit(part.X)) == pytest.approx(float(Frobenius().unit(batch.X)), rel=1e-14)

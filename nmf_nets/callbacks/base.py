@@ -25,7 +25,8 @@ def parts_of(trainer: Trainer, pl_module: LightningModule) -> tuple[NonNegativeA
 class Monitor(Callback, ABC):
     """Looks at the net before training, on a geometric grid of epochs, and at the end; once a step, also over a resume.
 
-    What it measures goes to every logger and, at epochs, to `trainer.callback_metrics`.
+    What it measures goes to every logger and, at epochs, to `trainer.callback_metrics`. Over several processes rank 0
+    looks, and the others wait where they need it next.
     """
 
     def __init__(self, growth: float):
@@ -41,7 +42,7 @@ class Monitor(Callback, ABC):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.current_epoch + 1 in self.grid and self.looked_step != trainer.global_step:
-            pl_module.log_dict(self._look(trainer, pl_module), logger=False)
+            pl_module.log_dict(self._look(trainer, pl_module), logger=False, rank_zero_only=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.looked_step != trainer.global_step:
@@ -58,7 +59,9 @@ class Monitor(Callback, ABC):
         self.looked_step = state_dict["looked_step"]
 
     def _look(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
-        measured = self.look(trainer, *parts_of(trainer, pl_module))
+        net, data = parts_of(trainer, pl_module)
+        net.gather_()
+        measured = self.look(trainer, net, data) if trainer.is_global_zero else {}
         self.looked_step = trainer.global_step
         if measured:
             for logger in trainer.loggers:

@@ -15,8 +15,18 @@ class EpochProgress(ProgressBar):
     def __init__(self) -> None:
         super().__init__()
         self._bar: Progress | None = None
+        self._shown = True
+
+    def enable(self) -> None:
+        self._shown = True
+
+    def disable(self) -> None:
+        """As Lightning does on all ranks but the first."""
+        self._shown = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not self._shown:
+            return
         self._bar = Progress(
             TextColumn("epoch"),
             MofNCompleteColumn(),

@@ -73,12 +73,14 @@ class Grow(Callback):
                     f"{type(net.encoder).__name__} gives codes to components that are 0, so that they do not wait to "
                     "grow; use encoder=unrolled, exact or table."
                 )
+            net.gather_()
             own = net.own_factors(X)
             before = Factorization(own.H[:, :k], own.W[:k])
             new, moved = appended(X, before, net.criterion, self.update), torch.tensor([k], device=W.device)
         W[k] = new.W[k]
         codes = W.new_zeros(X.shape[0], len(W))
         codes[:, k] = new.H[:, k]
+        net.group.from_first_(W, codes)
         decoder.assign_(W)
         net.encoder.restart_(moved, W, codes)
         if isinstance(optimizer, Block | Online):

@@ -54,59 +54,76 @@ class Reseed(Callback):
 
     @torch.no_grad()
     def reseed(self, net: NonNegativeAutoencoder, optimizer: object, X: Matrix) -> dict[int, int]:
-        """The row that each dead component was started from."""
+        """The row that each dead component was started from; of several ranks the first chooses."""
         if not isinstance(net.decoder, Linear):
             return {}
-        own = net.own_factors(X)
+        net.gather_()
+        W = net.decoder.W.detach()
+        rows, H = torch.full(W.shape[:1], -1, device=W.device), W.new_zeros(X.shape[0], len(W))
+        if net.group.rank == 0:
+            rows, H, W = self._seeds(X, net.own_factors(X))
+        net.group.from_first_(rows)
+        seeded = {k: row for k, row in enumerate(rows.tolist()) if row >= 0}
+        if not seeded:
+            return {}
+        W = W.clone()
+        net.group.from_first_(H, W)
+        self.used.extend(seeded.values())
+        components = torch.tensor(list(seeded), device=W.device)
+        whole = net.decoder.W.clone()
+        whole[components] = W[components]
+        net.decoder.assign_(whole)
+        net.encoder.restart_(components, whole, H)
+        if isinstance(optimizer, Block | Online):
+            optimizer.forget_(components)
+        return seeded
+
+    def _seeds(self, X: Matrix, own: Factorization) -> tuple[Tensor, Tensor, Tensor]:
+        """The row for each component, or −1, and the factors with those that start anew."""
+        rows, used = torch.full((own.n_components,), -1, device=own.W.device), list(self.used)
         dead = component_shares(own) <= DEAD / own.n_components
         if not bool(dead.any()):
-            return {}
+            return rows, own.H, own.W
         H, W = torch.where(dead, 0, own.H), torch.where(dead[:, None], 0, own.W)
         size = W[~dead].square().sum(1).mean().sqrt() if not bool(dead.all()) else X.square_norm.sqrt().sqrt().to(W)
-        seeded: dict[int, int] = {}
         for k in torch.nonzero(dead)[:, 0].tolist():
-            row, w = self._worst(X, Factorization(H, W))
+            row, w = _worst(X, Factorization(H, W), used)
             if w is None:
                 break
             w = torch.maximum(w, LIFT * w.mean())
             w = w * (size / torch.linalg.vector_norm(w))
             h = _best_codes(X, Factorization(H, W), w)
             W[k], H[:, k] = w, torch.maximum(h, LIFT * h.mean())
-            self.used.append(row)
-            seeded[k] = row
-        if seeded:
-            components = torch.tensor(list(seeded), device=W.device)
-            whole = net.decoder.W.clone()
-            whole[components] = W[components]
-            net.decoder.assign_(whole)
-            net.encoder.restart_(components, whole, H)
-            if isinstance(optimizer, Block | Online):
-                optimizer.forget_(components)
-        return seeded
-
-    def _worst(self, X: Matrix, factors: Factorization) -> tuple[int, Tensor | None]:
-        """The row with the largest squared error, and the positive part of what is left of it."""
-        H, W = factors.H, factors.W
-        if X.weights is None:
-            errors = X.row_sum(X.values.square()) - 2 * ((X @ W.T) * H).sum(1) + ((H @ (W @ W.T)) * H).sum(1)
-        else:
-            errors = X.row_sum(X.weights * (X.values - X.sample(H, W)).square())
-        errors[self.used] = -torch.inf
-        row = int(errors.argmax())
-        worst = X.rows(torch.tensor([row], device=X.device))
-        x = worst.dense()[0]
-        left = (x - H[row] @ W).clamp(min=0)
-        if worst.weights is not None:
-            seen = worst.with_values((worst.weights > 0).to(x.dtype)).dense()[0]
-            x, left = x * seen, left * seen
-        fitted = torch.linalg.vector_norm(left) <= torch.finfo(x.dtype).eps ** 0.5 * torch.linalg.vector_norm(x)
-        return row, None if bool(fitted) or errors[row] == -torch.inf else left
+            used.append(row)
+            rows[k] = row
+        return rows, H, W
 
     def state_dict(self) -> dict[str, Any]:
         return {"used": self.used}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.used = state_dict["used"]
+
+
+def _worst(X: Matrix, factors: Factorization, used: list[int]) -> tuple[int, Tensor | None]:
+    """The row with the largest squared error but for those that were used, and the positive part of what is left of
+    it.
+    """
+    H, W = factors.H, factors.W
+    if X.weights is None:
+        errors = X.row_sum(X.values.square()) - 2 * ((X @ W.T) * H).sum(1) + ((H @ (W @ W.T)) * H).sum(1)
+    else:
+        errors = X.row_sum(X.weights * (X.values - X.sample(H, W)).square())
+    errors[used] = -torch.inf
+    row = int(errors.argmax())
+    worst = X.rows(torch.tensor([row], device=X.device))
+    x = worst.dense()[0]
+    left = (x - H[row] @ W).clamp(min=0)
+    if worst.weights is not None:
+        seen = worst.with_values((worst.weights > 0).to(x.dtype)).dense()[0]
+        x, left = x * seen, left * seen
+    fitted = torch.linalg.vector_norm(left) <= torch.finfo(x.dtype).eps ** 0.5 * torch.linalg.vector_norm(x)
+    return row, None if bool(fitted) or errors[row] == -torch.inf else left
 
 
 def _best_codes(X: Matrix, factors: Factorization, w: Tensor) -> Tensor:

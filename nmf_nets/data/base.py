@@ -12,6 +12,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from nmf_nets.contents import Contents
+from nmf_nets.group import ALONE, Group
 from nmf_nets.loader import Batch, ResidentLoader
 from nmf_nets.matrix import Matrix
 from nmf_nets.observed import Missing, observed, refuse_missing
@@ -189,11 +190,14 @@ class MatrixDataModule(LightningDataModule, ABC):
         return len(self.classes)
 
     def train_dataloader(self) -> Iterable[Batch]:
-        device = self.trainer.strategy.root_device if self.trainer is not None else self.training.device
+        """Over several processes, each has the whole matrix in its memory, and its part of the rows on its device."""
+        trainer = self.trainer
+        group = Group() if trainer is not None and trainer.world_size > 1 else ALONE
+        device = self.training.device if trainer is None else trainer.strategy.root_device
         sample = self.dataset.sample
         if sample is not None:
             return sample.batches(self.preprocessing, device)
-        return ResidentLoader(self.training.to(device), self.batch_size, self.seed, self.training_labels)
+        return ResidentLoader(self.training, self.batch_size, self.seed, self.training_labels, group, device)
 
 
 class FileDataModule(MatrixDataModule, ABC):

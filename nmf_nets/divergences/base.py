@@ -84,8 +84,10 @@ class Divergence(ABC):
         return 0.5 / max(self.beta, 2 - self.beta)
 
     def unit(self, X: Matrix) -> Scalar:
-        """n m mean(X)^β: what D is worth on these data, for learning rates that do not depend on scale or size."""
-        return X.mass * X.mean.double().clamp(min=torch.finfo(X.dtype).tiny) ** self.beta
+        """n m mean(X)^β: what D is worth on these data, for learning rates that do not depend on scale or size; on
+        those of the whole batch, where X is a part of one.
+        """
+        return X.whole.mass * X.mean.double().clamp(min=torch.finfo(X.dtype).tiny) ** self.beta
 
     def rounding(self, X: Matrix) -> float:
         """What is left of D when factors in float32 are exact: values below are no more than that."""
@@ -154,7 +156,7 @@ def _dense_split(beta: float, X: Data, H: Codes, W: Components, least: Scalar) -
 def _dense_blocks(X: Matrix) -> Iterator[tuple[slice, Matrix]]:
     n, m = X.shape
     height = max(1, 2**22 // m)
-    for start in range(0, n, height):
+    for start in range(0, n or 1, height):
         stop = min(n, start + height)
         yield slice(start, stop), X.span(start, stop)
 

@@ -36,9 +36,18 @@ class Encoder(nn.Module, ABC):
     its codes themselves, and do not count.
     """
 
+    free: Tensor | None = None
+    """A weight with a row for each training row, where it has one."""
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("kept", None)
+
+    @property
+    def of_rows(self) -> list[Tensor]:
+        """What has a row for each training row; over ranks, each knows those of its own rows."""
+        parts = [part for part in self.modules() if isinstance(part, Encoder)]
+        return [M for part in parts for M in (part.free, part.kept) if M is not None]
 
     @abstractmethod
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:

@@ -25,6 +25,10 @@ class Table(Encoder):
         super().__init__()
         self.codes = Weight(start.H, constraint)
 
+    @property
+    def free(self) -> Tensor:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.codes.theta
+
     def forward(self, X: Matrix, W: Tensor, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
         if rows is None:
             raise Refusal(

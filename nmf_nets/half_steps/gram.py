@@ -8,6 +8,7 @@ from nmf_nets.cold_start import least_squares_codes
 from nmf_nets.criterion import Terms
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.factorization import Factorization
+from nmf_nets.group import ALONE, Group
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.matrix import Matrix
 from nmf_nets.penalties.base import RowPenalty
@@ -17,8 +18,10 @@ Solve = Callable[[Codes, Codes, Gram, int, float], Codes]
 """Steps towards min_{H ≥ 0} ½ ⟨H G, H⟩ − ⟨B, H⟩ from H, for (H, B, G, repeats, progress)."""
 
 
-def gram_half_step(solve: Solve, X: Matrix, W: Components, terms: Terms) -> HalfStep:
-    return GramHalfStep(solve, X, W, terms) if X.weights is None else ImputedHalfStep(solve, X, W, terms)
+def gram_half_step(solve: Solve, X: Matrix, W: Components, terms: Terms, group: Group = ALONE) -> HalfStep:
+    if X.weights is None:
+        return GramHalfStep(solve, X, W, terms, group)
+    return ImputedHalfStep(solve, X, W, terms, group)
 
 
 class GramHalfStep(HalfStep):
@@ -27,9 +30,9 @@ class GramHalfStep(HalfStep):
     lift: the least cold code, in units of the mean, for steps that cannot leave zero.
     """
 
-    def __init__(self, solve: Solve, X: Matrix, W: Components, terms: Terms, lift: float = 0.0):
-        self.solve, self.X, self.terms, self.lift = solve, X, terms, lift
-        self.B, self.G = with_entries(X @ W.T, W @ W.T, terms)
+    def __init__(self, solve: Solve, X: Matrix, W: Components, terms: Terms, group: Group = ALONE, lift: float = 0.0):
+        self.solve, self.X, self.terms, self.group, self.lift = solve, X, terms, group, lift
+        self.B, self.G = with_entries(*group.summed(X @ W.T, W @ W.T), terms)
 
     def codes(self, H: Codes | None, repeats: int = 1, progress: float = 0.0) -> Codes:
         if H is None:
@@ -40,7 +43,7 @@ class GramHalfStep(HalfStep):
         return solved_where_free(self.solve, H, B, G, self.terms, repeats, progress)
 
     def value(self, H: Codes) -> Scalar:
-        value = gram_value(self.X, self.B, self.G, H)
+        value = gram_value(*self.group.summed(self.X.square_norm), self.B, self.G, H)
         return value + sum(penalty.value(H) for penalty in self.terms.beyond_entries)
 
 
@@ -50,15 +53,16 @@ class ImputedHalfStep(HalfStep):
     Expectation–maximisation; each of the repeats imputes anew. Nothing is dense that V is not.
     """
 
-    def __init__(self, solve: Solve, X: Matrix, W: Components, terms: Terms):
-        self.solve, self.X, self.W, self.terms = solve, X, W, terms
-        self.most = X.given_weights.max()
-        self.G = self.most * (W @ W.T)
+    def __init__(self, solve: Solve, X: Matrix, W: Components, terms: Terms, group: Group = ALONE):
+        self.solve, self.X, self.W, self.terms, self.group = solve, X, W, terms, group
+        self.most = torch.cat([X.given_weights.flatten(), X.values.new_zeros(1)]).max()
+        group.max_(self.most)
+        self.G = self.most * group.summed(W @ W.T)[0]
 
     def codes(self, H: Codes | None, repeats: int = 1, progress: float = 0.0) -> Codes:
         X, W = self.X, self.W
         if H is None:
-            B = X.with_values(X.given_weights * X.values) @ W.T
+            (B,) = self.group.summed(X.with_values(X.given_weights * X.values) @ W.T)
             H = least_squares_codes(B, self.G)
         first: torch.Tensor | None = None
         going = torch.ones_like(H[:, :1], dtype=torch.bool)
@@ -66,7 +70,8 @@ class ImputedHalfStep(HalfStep):
             if repeat % 20 == 19 and not bool(going.any()):  # seldom, as it waits for the device
                 break
             residual = X.with_values(X.given_weights * (X.values - X.sample(H, W)))
-            B, G = with_rows(*with_entries(residual @ W.T + H @ self.G, self.G, self.terms), self.terms, H)
+            (pull,) = self.group.summed(residual @ W.T)
+            B, G = with_rows(*with_entries(pull + H @ self.G, self.G, self.terms), self.terms, H)
             new = torch.where(going, solved_where_free(self.solve, H, B, G, self.terms, 1, 0.0), H)
             moved = torch.linalg.vector_norm(new - H, dim=1, keepdim=True)
             first = moved if first is None else first
@@ -74,14 +79,15 @@ class ImputedHalfStep(HalfStep):
         return H
 
     def value(self, H: Codes) -> Scalar:
-        return Frobenius().total(self.X, Factorization(H, self.W)) + self.terms.value(H)
+        (value,) = self.group.summed(Frobenius().total(self.X, Factorization(H, self.W)))
+        return value + self.terms.value(H)
 
 
-def gram_value(X: Matrix, B: Codes, G: Gram, H: Codes) -> Scalar:
+def gram_value(square_norm: Scalar, B: Codes, G: Gram, H: Codes) -> Scalar:
     """½ ‖X‖² + ½ ⟨H G, H⟩ − ⟨B, H⟩: to the rounding of the products, relative to ‖X‖²."""
     quadratic = torch.sum(G * (H.T @ H), dtype=torch.float64)
     linear = (B * H).sum(1).sum(dtype=torch.float64)  # rows in the dtype of X: a copy of all in float64 would cost more
-    return 0.5 * (X.square_norm + quadratic) - linear
+    return 0.5 * (square_norm + quadratic) - linear
 
 
 def with_entries(B: Codes, G: Gram, terms: Terms) -> tuple[Codes, Gram]:

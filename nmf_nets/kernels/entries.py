@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nmf_nets.criterion import PLAIN, Terms
+from nmf_nets.group import ALONE, Group
 from nmf_nets.matrix import Matrix, SparseMatrix
 from nmf_nets.shapes import Codes, Components, PerSample, Scalar
 from nmf_nets.threads import use_threads
@@ -45,9 +46,15 @@ class Sweeps:
 
 
 def newton_sweeps(
-    X: Matrix, H: Codes, W: Components, floor: Scalar, sweeps: Sweeps = Sweeps(), terms: Terms = PLAIN
+    X: Matrix,
+    H: Codes,
+    W: Components,
+    floor: Scalar,
+    sweeps: Sweeps = Sweeps(),
+    terms: Terms = PLAIN,
+    group: Group = ALONE,
 ) -> tuple[Codes, Scalar]:
-    """The new codes, and Σ v x log x̂ with them.
+    """The new codes, and Σ v x log x̂ with them; of the columns at hand, where ranks have others.
 
         h_ik ← h_ik + a for k = 1 … r, cyclically, with z_j = w_kj / x̂_ij over x_ij > 0
         g = Σ_j v_j w_kj − Σ_j v_j x_j z_j + λ₁ + λ₂ h_ik    q = Σ_j v_j x_j z_j² + λ₂    μ = max_j z_j
@@ -58,20 +65,27 @@ def newton_sweeps(
     Components that are zero and have g ≥ 0 where a sweep begins are passed over in it.
     Source: Hsieh & Dhillon (2011), Hien & Gillis (2021), with a sharper damping.
     """
-    if H.device.type != "cpu":
-        H = newton_sweeps_torch(X, H, W, floor, sweeps, terms)
+    if H.device.type != "cpu" or group.size > 1:
+        H = newton_sweeps_torch(X, H, W, floor, sweeps, terms, group)
         return H, cross_entropy(X, H, W, floor)
     H, sums = _swept(NEWTON, X, H, W, float(floor), sweeps, terms)
     return H, sums.sum()
 
 
-def squares_sweeps(X: Matrix, H: Codes, W: Components, sweeps: Sweeps = Sweeps(), terms: Terms = PLAIN) -> Codes:
+def squares_sweeps(
+    X: Matrix,
+    H: Codes,
+    W: Components,
+    sweeps: Sweeps = Sweeps(),
+    terms: Terms = PLAIN,
+    group: Group = ALONE,
+) -> Codes:
     """h_ik ← [h_ik + (Σ_j v_j (x_j − x̂_j) w_kj − λ₁ − λ₂ h_ik) / (Σ_j v_j w_kj² + λ₂)]₊ for k = 1 … r, cyclically.
 
     Source: Ho (2008), weighted HALS.
     """
-    if H.device.type != "cpu":
-        return squares_sweeps_torch(X, H, W, sweeps, terms)
+    if H.device.type != "cpu" or group.size > 1:
+        return squares_sweeps_torch(X, H, W, sweeps, terms, group)
     return _swept(SQUARES, X, H, W, 0.0, sweeps, terms)[0]
 
 
@@ -337,42 +351,53 @@ def _squares_row(x, v, w, h, residual, q, free, rule):
             break
 
 
-def newton_sweeps_torch(X: Matrix, H: Codes, W: Components, floor: Scalar, sweeps: Sweeps, terms: Terms) -> Codes:
-    """The same sweeps, vectorised over rows, without a synchronisation of the device."""
+def newton_sweeps_torch(
+    X: Matrix, H: Codes, W: Components, floor: Scalar, sweeps: Sweeps, terms: Terms, group: Group = ALONE
+) -> Codes:
+    """The same sweeps, vectorised over rows, without a synchronisation of the device.
+
+    Over ranks with a part of the columns each, two messages of two numbers a row for every component.
+    """
     linear, ridge = terms.coefficients
     v = torch.ones_like(X.values) if X.weights is None else X.weights
     x = v * X.values
-    sums = W.sum(1).expand(H.shape) if X.weights is None else X.with_values(v) @ W.T
+    (sums,) = group.summed(W.sum(1).expand(H.shape) if X.weights is None else X.with_values(v) @ W.T)
 
     def step_of(k: int, h: PerSample, x_hat: Tensor) -> PerSample:
         w = X.columns(W[k])
         z = w / x_hat.clamp(min=floor)
-        g = sums[:, k] - X.row_sum(x * z) + linear + ridge * h
-        q = X.row_sum(x * z * z) + ridge
+        pulls, q = group.summed(X.row_sum(x * z), X.row_sum(x * z * z))
+        g, q = sums[:, k] - pulls + linear + ridge * h, q + ridge
         mu = X.row_max(torch.where(x > 0, z, 0))
         a = torch.where(q > 0, torch.maximum(-g / q, -h), torch.where(g > 0, -h, 0))
         slope, other = X.of_rows(sums[:, k] + linear + ridge * h), x_hat.clamp(min=floor) / w
         t, d = slope + ridge * other, (x - slope * other).clamp(min=0)
-        alone = torch.where((w > 0) & (d > 0), 2 * d / (t + (t * t + 4 * ridge * d).sqrt()), 0)
-        a = torch.where((g < 0) & (a >= NEAR_DOUBLE * h), torch.maximum(a, X.row_max(alone)), a)
+        alone = X.row_max(torch.where((w > 0) & (d > 0), 2 * d / (t + (t * t + 4 * ridge * d).sqrt()), 0))
+        group.max_(mu, alone)
+        a = torch.where((g < 0) & (a >= NEAR_DOUBLE * h), torch.maximum(a, alone), a)
         damp = (g > 0) & (mu * a.abs() > FAR) if sweeps.damped else torch.zeros_like(g, dtype=torch.bool)
         return torch.where(damp, a / (1 + mu * a.abs()), a)
 
     def idle(H: Codes, x_hat: Tensor) -> Tensor:
-        g = sums + linear - X.with_values(x / x_hat.clamp(min=floor)) @ W.T
-        return (H == 0) & (g >= 0)
+        (pulls,) = group.summed(X.with_values(x / x_hat.clamp(min=floor)) @ W.T)
+        return (H == 0) & (sums + linear - pulls >= 0)
 
     return _sweeps_torch(X, H, W, sweeps, terms, step_of, idle, lambda k, a: a.abs() * sums[:, k], 1)
 
 
-def squares_sweeps_torch(X: Matrix, H: Codes, W: Components, sweeps: Sweeps, terms: Terms) -> Codes:
-    """The same sweeps, vectorised over rows, without a synchronisation of the device."""
+def squares_sweeps_torch(
+    X: Matrix, H: Codes, W: Components, sweeps: Sweeps, terms: Terms, group: Group = ALONE
+) -> Codes:
+    """The same sweeps, vectorised over rows, without a synchronisation of the device.
+
+    Over ranks with a part of the columns each, one message of a number a row for every component.
+    """
     linear, ridge = terms.coefficients
     v = torch.ones_like(X.values) if X.weights is None else X.weights
-    q = X.with_values(v) @ W.T.square() + ridge
+    q = group.summed(X.with_values(v) @ W.T.square())[0] + ridge
 
     def step_of(k: int, h: PerSample, x_hat: Tensor) -> PerSample:
-        g = X.row_sum(v * (X.values - x_hat) * X.columns(W[k])) - linear - ridge * h
+        g = group.summed(X.row_sum(v * (X.values - x_hat) * X.columns(W[k])))[0] - linear - ridge * h
         return torch.where(q[:, k] > 0, (h + g / q[:, k]).clamp(min=0) - h, 0)
 
     def idle(H: Codes, x_hat: Tensor) -> Tensor:

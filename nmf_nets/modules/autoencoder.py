@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
@@ -11,16 +12,18 @@ from nmf_nets.decoders.base import Decoder
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
+from nmf_nets.group import ALONE, Group
 from nmf_nets.heads.base import Head
 from nmf_nets.loader import Batch
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
-from nmf_nets.optimizers.base import MakeOptimizer, NetAdam
+from nmf_nets.optimizers.base import MakeOptimizer, NetAdam, memory_of_rows
 from nmf_nets.optimizers.underapproximating import Underapproximating
 from nmf_nets.part import part_name
 from nmf_nets.penalties.base import PairPenalty, Penalty
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Rows
+from nmf_nets.strategy import Replicas
 from nmf_nets.weight import weights_of
 
 
@@ -32,6 +35,9 @@ class NonNegativeAutoencoder(LightningModule):
     optimizer: makes the step from (encoder, decoder), and the head if there is one. Its step takes a closure that
     returns the Objective of the batch, and serves a loop of one's own: `optimizer.step(lambda: net.objective(batch))`.
     """
+
+    group: Group = ALONE
+    """In training, the ranks that have the rows between them."""
 
     def __init__(
         self,
@@ -77,7 +83,10 @@ class NonNegativeAutoencoder(LightningModule):
             self.train(training)
 
     def own_factors(self, X: Matrix) -> Factorization:
-        """`factorize` for the whole training matrix, from no memory of its codes where the encoder can do without."""
+        """`factorize` for the whole training matrix, from no memory of its codes where the encoder can do without.
+
+        In training over ranks, after `gather_`.
+        """
         return self.factorize(X, torch.arange(X.shape[0], device=X.device))
 
     def objective(self, batch: Batch) -> Objective:
@@ -107,6 +116,8 @@ class NonNegativeAutoencoder(LightningModule):
             batch.labels,
             self.encoder.codes_follow_W,
             [weight for weight in weights_of(self.decoder) if weight.terms.penalties],
+            batch.group,
+            self.encoder.of_rows,
         )
 
     def refuse_data(self, X: Matrix) -> None:
@@ -115,6 +126,52 @@ class NonNegativeAutoencoder(LightningModule):
         optimizer = self.configure_optimizers()
         if isinstance(optimizer, NetAdam | Underapproximating):
             optimizer.refuse_data(X, self.criterion.on_W)
+
+    def gather_(self) -> None:
+        """What other ranks keep of their rows, codes and what steps remember, is then known here too; for all ranks at
+        once.
+        """
+        if self.group.size == 1:
+            return
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        self.group.gather_(*self.encoder.of_rows, *memory_of_rows(optimizer, self.encoder))
+
+    def on_fit_start(self) -> None:
+        if self.trainer.world_size > 1:
+            if not isinstance(self.trainer.strategy, Replicas):
+                raise Refusal(
+                    f"{type(self.trainer.strategy).__name__} does not sum over {self.trainer.world_size} processes "
+                    "what a step needs of all rows; use strategy=nmf_nets.strategy.Replicas()."
+                )
+            self.refuse_ranks(self.trainer.world_size)
+            self.group = Group()
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if isinstance(self.trainer.strategy, Replicas):
+            self.trainer.strategy.stop_together()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The tensors of the checkpoint are these."""
+        self.gather_()
+
+    def on_train_end(self) -> None:
+        self.gather_()
+        self.group = ALONE
+
+    def refuse_ranks(self, ranks: int) -> None:
+        """Raises Refusal for several, if a part of the net needs all rows at once."""
+        if ranks == 1:
+            return
+        optimizer = self.configure_optimizers()
+        needing = [part for part in (self.decoder, *self.criterion.on_H.penalties) if part.couples_rows]
+        for part in (*needing, *([optimizer] if isinstance(optimizer, Underapproximating) else [])):
+            raise Refusal(
+                f"{part_name(part)} needs all rows at once, but they would be spread over {ranks} processes; use "
+                "trainer.devices=1."
+            )
+        if isinstance(optimizer, NetAdam):
+            optimizer.refuse_ranks(ranks)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         optimizer = self.optimizers()

@@ -38,7 +38,7 @@ class ProjectedAdam(torch.optim.Adam):
         with torch.enable_grad():
             objective = closure()
             self.zero_grad()
-            objective.backward()
+            objective.backward([parameter for group in self.param_groups for parameter in group["params"]])
         super().step()
         self._encoder.project_()
         self._decoder.project_()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from nmf_nets.criterion import Terms
 from nmf_nets.decoders.base import Decoder
@@ -22,6 +23,10 @@ MakeOptimizer = Callable[..., torch.optim.Optimizer]
 
 EPS = 1e-12
 """Of Adam, whose own 1e-8 is not small beside the gradient of D / unit(X) for data with many entries."""
+
+
+OF_ROWS = ("codes", "weights")
+"""What of NetAdam's `known` has a row for each training row."""
 
 
 def parameter_groups(
@@ -69,6 +74,9 @@ class NetAdam(torch.optim.Adam):
     def refuse_data(self, X: Matrix, on_W: Terms) -> None:
         """Raises Refusal for weights that the step on W cannot heed, or cannot heed beside these penalties on W."""
 
+    def refuse_ranks(self, ranks: int) -> None:
+        """Raises Refusal for several, if the step on W cannot be taken by them together."""
+
     def learn(self, objective: Objective) -> None:
         """One step on the encoder and the head, W held."""
         if not self._learned or not (objective.learning.requires_grad or objective.head is not None):
@@ -81,3 +89,15 @@ class NetAdam(torch.optim.Adam):
             group["steps"] += 1
         super().step()
         self._encoder.project_()
+
+
+def memory_of_rows(optimizer: torch.optim.Optimizer, encoder: Encoder) -> list[Tensor]:
+    """What a step remembers of each training row: Adam's moments of a table, and what NetAdam knows."""
+    moments = [
+        moment
+        for M in encoder.of_rows
+        for moment in optimizer.state.get(M, {}).values()
+        if isinstance(moment, Tensor) and moment.shape == M.shape
+    ]
+    known = optimizer.known if isinstance(optimizer, NetAdam) else {}
+    return moments + [known[name] for name in OF_ROWS if name in known]

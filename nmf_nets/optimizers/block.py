@@ -63,7 +63,7 @@ class Block(NetAdam):
         with torch.enable_grad():
             objective = closure()
         self._update.refuse(objective.divergence, objective.on_W)
-        if not self._warned and objective.n_rows is not None and objective.X.shape[0] < objective.n_rows:
+        if not self._warned and objective.n_rows is not None and objective.n_samples < objective.n_rows:
             self._warned = True
             log.warning(
                 "optimizer=block fits W to each batch alone; with batches of a part of the rows use optimizer=online."
@@ -76,11 +76,11 @@ class Block(NetAdam):
             self.learn(objective)
         rows = objective.rows
         how = self._extrapolation if X.weights is None else None  # with weights it does not pay
-        if how is not None and rows is not None and len(rows) == len(self.known["codes"]):
+        if how is not None and rows is not None and objective.n_samples == len(self.known["codes"]):
             self._go_beyond(how, objective, H, W, rows)
         else:
             self._encoder.keep_(H, rows)
-            self._decoder.assign_(self._fitted(X, H, W, objective.terms_W)[0])
+            self._decoder.assign_(self._fitted(objective, H, W)[0])
         return objective
 
     def refuse_data(self, X: Matrix, on_W: Terms) -> None:
@@ -93,8 +93,9 @@ class Block(NetAdam):
             for name in ("momentum", "components"):
                 self.known.pop(name, None)
 
-    def _fitted(self, X: Matrix, H: Codes, W: Components, terms: Terms) -> tuple[Components, HalfStep]:
-        step = self._update.on(X.T, H.T, terms)
+    def _fitted(self, objective: Objective, H: Codes, W: Components) -> tuple[Components, HalfStep]:
+        X = objective.X
+        step = self._update.on(X.T, H.T, objective.terms_W, objective.group)
         return step.codes(W.T, self._effort.most(X.T, len(W)), self._effort.progress).T, step
 
     def _go_beyond(self, how: Extrapolation, objective: Objective, H: Codes, W: Components, rows: Rows) -> None:
@@ -103,9 +104,9 @@ class Block(NetAdam):
         momentum = Momentum(*known["momentum"]) if "momentum" in known else how.begin(H.device)
         H_before, W_before = known["codes"].index_select(0, rows), known.get("components", W)
         ahead_H = beyond(H_before, H, momentum.b)
-        new_W, step = self._fitted(objective.X, ahead_H, W, objective.terms_W)
+        new_W, step = self._fitted(objective, ahead_H, W)
         ahead_W = beyond(W_before, new_W, momentum.b)
-        value = step.value(new_W.T) + objective.on_H.value(ahead_H)
+        value = step.value(new_W.T) + objective.penalty_on(ahead_H)
         rose, after = how.judge(on_host(value), momentum)
         H, ahead_H = either(rose, H_before, H), either(rose, H_before, ahead_H)
         W, ahead_W = either(rose, W_before, new_W), either(rose, W_before, ahead_W)

@@ -60,6 +60,9 @@ class Online(NetAdam):
     def refuse_data(self, X: Matrix, on_W: Terms) -> None:
         self._sums.refuse_data(X)
 
+    def refuse_ranks(self, ranks: int) -> None:
+        self._sums.refuse_ranks(ranks)
+
     def forget_(self, components: Tensor) -> None:
         """What the sums hold of these components."""
         self._sums.forget_(self.known, components)

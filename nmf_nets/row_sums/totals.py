@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nmf_nets.group import Group
-from nmf_nets.matrix import Matrix
+from nmf_nets.matrix import Matrix, Whole
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,11 @@ class Totals:
     @property
     def mean(self) -> float:
         return self.sum / (self.mass or 1.0)
+
+    def whole(self, device: torch.device) -> Whole:
+        """What blocks of X are some rows of."""
+        total = torch.tensor(self.sum, dtype=torch.float64, device=device)
+        return Whole((self.n_samples, len(self.least)), self.values, total, self.mass)
 
 
 def _least(X: Matrix) -> Tensor:

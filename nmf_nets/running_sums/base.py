@@ -46,6 +46,9 @@ class RunningSums(ABC):
     takes_weights = False
     """Whether data may have weights."""
 
+    over_ranks = True
+    """Whether batches may be spread over ranks."""
+
     takes: ClassVar[type[Penalty]] = EntryPenalty
     """The kind of penalties on W that they heed; each batch brings its part of them."""
 
@@ -70,6 +73,15 @@ class RunningSums(ABC):
         """Raises Refusal for what the sums cannot heed."""
         self.refuse_terms(objective.on_W)
         self.refuse_data(objective.X)
+        self.refuse_ranks(objective.group.size)
+
+    def refuse_ranks(self, ranks: int) -> None:
+        """Raises Refusal for several, if what is remembered cannot be spread over them."""
+        if ranks > 1 and not self.over_ranks:
+            raise Refusal(
+                f"optimizer=online cannot spread {type(self).__name__} over {ranks} processes; use "
+                "update=multiplicative, whose sums can be, optimizer=block on full batches, or one process."
+            )
 
     def refuse_terms(self, on_W: Terms) -> None:
         """Raises Refusal for penalties on W that the sums cannot heed."""
@@ -93,7 +105,9 @@ class RunningSums(ABC):
             known["penalty"] += weight * torch.tensor(objective.terms_W.coefficients)
             return float(known["penalty"][0]), float(known["penalty"][1])
         of_rows = known["weights"]
-        mass = float(of_rows.sum() - of_rows[rows].sum() + weight * len(rows)) / (objective.n_rows or len(of_rows))
+        own = slice(*objective.group.span(len(of_rows)))
+        (mass,) = objective.group.summed(of_rows[own].sum() - of_rows[rows].sum() + weight * len(rows))
+        mass = float(mass) / (objective.n_rows or len(of_rows))
         return mass * linear, mass * ridge
 
     def refuse_data(self, X: Matrix) -> None:
@@ -110,7 +124,7 @@ class RunningSums(ABC):
         """
         known.setdefault("weight", 1.0)
         known["batches"] = known.get("batches", 0) + 1
-        n_rows, n = objective.n_rows, objective.X.shape[0]
+        n_rows, n = objective.n_rows, objective.n_samples
         begins = False
         if objective.rows is not None and n_rows is not None:
             seen, passes = known.get("seen", 0), known.get("passes", 0)
@@ -121,7 +135,7 @@ class RunningSums(ABC):
 
     def _left(self, objective: Objective, known: dict[str, Any]) -> float:
         """What rows that were seen before weigh from now on."""
-        n_rows, n, t = objective.n_rows, objective.X.shape[0], known["batches"]
+        n_rows, n, t = objective.n_rows, objective.n_samples, known["batches"]
         if objective.rows is None or (n_rows is None and not self.replaces):
             return self.memory if t == 1 else min(self.memory, (1 - 1 / t) ** self.aging)
         if n_rows is None or n == n_rows:

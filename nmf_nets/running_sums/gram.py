@@ -31,16 +31,16 @@ class GramSums(RunningSums):
         self.count(objective, known)
         weight, rows = known["weight"], objective.rows
         if rows is None:
-            known["products"] += weight * (X.T @ H)
-            known["gram"] += weight * (H.T @ H)
+            added = weight * (X.T @ H), weight * (H.T @ H)
         else:
             for name in ("codes", "weights"):
                 known[name] = _long_enough(known[name], rows, objective.n_rows)
             old = known["codes"][rows]
             weighted = known["weights"][rows][:, None] * old
-            known["products"] += X.T @ (weight * H - weighted)
-            known["gram"] += weight * (H.T @ H) - weighted.T @ old
+            added = X.T @ (weight * H - weighted), weight * (H.T @ H) - weighted.T @ old
             known["codes"][rows], known["weights"][rows] = H, weight
+        for name, part in zip(("products", "gram"), objective.group.summed(*added), strict=True):
+            known[name] += part
         B, G = known["products"], known["gram"]
         linear, ridge = self.coefficients(objective, known)
         if linear or ridge:

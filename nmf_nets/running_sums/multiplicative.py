@@ -42,10 +42,11 @@ class MultiplicativeSums(RunningSums):
         if "numerator" not in known:
             known |= {"numerator": torch.zeros_like(W), "denominator": torch.zeros_like(W)}
         self.count(objective, known)
-        P, N = terms.added_to(*objective.divergence.split_gradient(X.T, W, H.T), W)
+        P, N = objective.group.summed(*objective.divergence.split_gradient(X.T, W, H.T))
+        P, N = terms.added_to(P, N, W)
         powers = W if exponent == 1 else W ** (1 / exponent)
         C, A, weight = known["numerator"], known["denominator"], known["weight"]
-        if objective.rows is not None and objective.n_rows == X.shape[0]:
+        if objective.rows is not None and objective.n_rows == objective.n_samples:
             C.copy_(weight * N * powers)
             A.copy_(weight * P)
         else:

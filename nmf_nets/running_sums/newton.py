@@ -28,6 +28,8 @@ class NewtonSums(RunningSums):
     Source: the incremental Newton method of Rodomanov & Kropotov (2016), with a model for each feature.
     """
 
+    over_ranks = False
+
     def fitted(self, objective: Objective, known: dict[str, Any]) -> Components:
         X, W, H = objective.X, objective.factors.W.detach(), objective.factors.H.detach()
         n_rows = objective.n_rows

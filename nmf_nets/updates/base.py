@@ -8,6 +8,7 @@ from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.effort import ONCE, Effort
 from nmf_nets.extrapolation import Extrapolation
+from nmf_nets.group import ALONE, Group
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import gram_half_step
 from nmf_nets.matrix import Matrix
@@ -46,14 +47,17 @@ class Update(ABC):
         """Whether this step is made for that divergence."""
 
     @abstractmethod
-    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
+    def half_step(self, X: Matrix, W: Components, terms: Terms, group: Group) -> HalfStep:
         """Its problem for this X and W."""
 
-    def on(self, X: Matrix, W: Components, terms: Terms = PLAIN) -> HalfStep:
-        """The same, once it is sure that it can heed the penalties, and the weights of X."""
+    def on(self, X: Matrix, W: Components, terms: Terms = PLAIN, group: Group = ALONE) -> HalfStep:
+        """The same, once it is sure that it can heed the penalties, and the weights of X.
+
+        group: the ranks that have the other columns of X and W. It finds the codes that one process would.
+        """
         terms.refuse(self.takes, f"update {type(self).__name__}")
         self.refuse_data(X, terms)
-        return self.half_step(X, W, terms)
+        return self.half_step(X, W, terms, group)
 
     def __call__(
         self,
@@ -96,8 +100,8 @@ class GramUpdate(Update):
     def lowers(self, divergence: Divergence) -> bool:
         return isinstance(divergence, Frobenius)
 
-    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
-        return gram_half_step(self.solve, X, W, terms)
+    def half_step(self, X: Matrix, W: Components, terms: Terms, group: Group) -> HalfStep:
+        return gram_half_step(self.solve, X, W, terms, group)
 
     @staticmethod
     @abstractmethod

@@ -5,6 +5,7 @@ import torch
 from nmf_nets.criterion import PLAIN, Terms
 from nmf_nets.effort import Effort
 from nmf_nets.extrapolation import Extrapolation
+from nmf_nets.group import Group
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import GramHalfStep
 from nmf_nets.half_steps.weighted_squares import WeightedSquares
@@ -42,10 +43,10 @@ class HALS(GramUpdate):
         if X.weights is not None:
             terms.refuse(EntryPenalty, "update HALS with weights")
 
-    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
+    def half_step(self, X: Matrix, W: Components, terms: Terms, group: Group) -> HalfStep:
         if X.weights is not None:
-            return WeightedSquares(X, W, terms)
-        return GramHalfStep(self.solve if self.order is None else self._in_any_order, X, W, terms)
+            return WeightedSquares(X, W, terms, group)
+        return GramHalfStep(self.solve if self.order is None else self._in_any_order, X, W, terms, group)
 
     def _in_any_order(self, H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:
         order = torch.randperm(len(G), generator=self.order).to(H.device)

@@ -7,6 +7,7 @@ from nmf_nets.criterion import Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.factorization import Factorization
+from nmf_nets.group import Group
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import gram_value
 from nmf_nets.kernels.multiplicative import gram_steps, multiplied
@@ -35,20 +36,20 @@ class Multiplicative(Update):
     def lowers(self, divergence: Divergence) -> bool:
         return divergence.beta == self.divergence.beta
 
-    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
+    def half_step(self, X: Matrix, W: Components, terms: Terms, group: Group) -> HalfStep:
         entries_alone = terms.free is None and not terms.beyond_entries
         if isinstance(self.divergence, Frobenius) and X.weights is None and entries_alone:
-            return GramSteps(X, W, terms)
-        return SplitSteps(self.divergence, X, W, terms)
+            return GramSteps(X, W, terms, group)
+        return SplitSteps(self.divergence, X, W, terms, group)
 
 
 class GramSteps(HalfStep):
     """For the Frobenius divergence, from the products that HALS takes: P = H (W Wᵀ + λ₂ I) + λ₁, N = X Wᵀ."""
 
-    def __init__(self, X: Matrix, W: Components, terms: Terms):
+    def __init__(self, X: Matrix, W: Components, terms: Terms, group: Group):
         linear, ridge = terms.coefficients
-        self.X, self.W, self.linear, self.terms = X, W, linear, terms
-        self.B, self.G = X @ W.T, W @ W.T
+        self.X, self.W, self.linear, self.terms, self.group = X, W, linear, terms, group
+        self.B, self.G = group.summed(X @ W.T, W @ W.T)
         if ridge:
             self.G = self.G + ridge * torch.eye(len(self.G), dtype=self.G.dtype, device=self.G.device)
 
@@ -57,14 +58,14 @@ class GramSteps(HalfStep):
         return gram_steps(H, self.B, self.G, self.linear, repeats, progress)
 
     def value(self, H: Codes) -> Scalar:
-        return gram_value(self.X, self.B - self.linear, self.G, H)
+        return gram_value(*self.group.summed(self.X.square_norm), self.B - self.linear, self.G, H)
 
 
 class SplitSteps(HalfStep):
     """For any divergence, weights, penalties and frozen components."""
 
-    def __init__(self, divergence: Divergence, X: Matrix, W: Components, terms: Terms):
-        self.divergence, self.X, self.W, self.terms = divergence, X, W, terms
+    def __init__(self, divergence: Divergence, X: Matrix, W: Components, terms: Terms, group: Group):
+        self.divergence, self.X, self.W, self.terms, self.group = divergence, X, W, terms, group
         self.exponent = terms.exponent(divergence)
 
     def codes(self, H: Codes | None, repeats: int = 1, progress: float = 0.0) -> Codes:
@@ -76,7 +77,7 @@ class SplitSteps(HalfStep):
         for repeat in range(repeats):
             if repeat % 20 == 19 and not bool(going.any()):  # seldom, as it waits for the device
                 break
-            P, N = self.divergence.split_gradient(X, H, W)
+            P, N = self.group.summed(*self.divergence.split_gradient(X, H, W))
             new = multiplied(H, *self.terms.added_to(P, N, H), self.exponent)
             new = new if frozen is None else torch.where(frozen, H, new)
             if repeats > 1:
@@ -88,4 +89,5 @@ class SplitSteps(HalfStep):
         return H
 
     def value(self, H: Codes) -> Scalar:
-        return self.divergence.total(self.X, Factorization(H, self.W)) + self.terms.value(H)
+        (value,) = self.group.summed(self.divergence.total(self.X, Factorization(H, self.W)))
+        return value + self.terms.value(H)

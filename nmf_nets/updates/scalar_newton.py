@@ -7,6 +7,7 @@ from nmf_nets.criterion import Terms
 from nmf_nets.divergences.base import Divergence, floor
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.extrapolation import Extrapolation
+from nmf_nets.group import Group
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.kernels.entries import Sweeps, cross_entropy, newton_sweeps
 from nmf_nets.matrix import Matrix
@@ -30,15 +31,15 @@ class ScalarNewton(Update):
     def lowers(self, divergence: Divergence) -> bool:
         return isinstance(divergence, KullbackLeibler)
 
-    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
-        return NewtonSteps(X, W, terms, self.damped)
+    def half_step(self, X: Matrix, W: Components, terms: Terms, group: Group) -> HalfStep:
+        return NewtonSteps(X, W, terms, self.damped, group)
 
 
 class NewtonSteps(HalfStep):
     """Keeps Σ v x log x̂ of the codes that it made last, a by-product of making them."""
 
-    def __init__(self, X: Matrix, W: Components, terms: Terms, damped: bool):
-        self.X, self.W, self.terms, self.damped = X, W, terms, damped
+    def __init__(self, X: Matrix, W: Components, terms: Terms, damped: bool, group: Group):
+        self.X, self.W, self.terms, self.damped, self.group = X, W, terms, damped, group
         self.floor = floor(X)
         self._made: tuple[Codes, Scalar] | None = None
 
@@ -46,7 +47,8 @@ class NewtonSteps(HalfStep):
         X, W = self.X, self.W
         if H is None:
             H = lifted_codes(X, W) if X.weights is None else flat_codes(X, W)
-        self._made = newton_sweeps(X, H, W, self.floor, Sweeps(repeats, progress, self.damped), self.terms)
+        sweeps = Sweeps(repeats, progress, self.damped)
+        self._made = newton_sweeps(X, H, W, self.floor, sweeps, self.terms, self.group)
         return self._made[0]
 
     def value(self, H: Codes) -> Scalar:
@@ -57,4 +59,5 @@ class NewtonSteps(HalfStep):
         mass = H.sum(0, dtype=torch.float64) @ W.sum(1, dtype=torch.float64)
         if X.weights is not None:
             mass = torch.sum(X.weights * X.sample(H, W), dtype=torch.float64)
-        return X.self_entropy - X.sum - cross + mass + self.terms.value(H)
+        (value,) = self.group.summed(X.self_entropy - X.sum - cross + mass)
+        return value + self.terms.value(H)

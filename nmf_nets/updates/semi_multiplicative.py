@@ -1,6 +1,7 @@
 """The multiplicative step for X and W of any sign."""
 
 from nmf_nets.criterion import Terms
+from nmf_nets.group import Group
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import GramHalfStep
 from nmf_nets.kernels.multiplicative import multiplied
@@ -23,8 +24,8 @@ class SemiMultiplicative(GramUpdate):
 
     takes_weights = False
 
-    def half_step(self, X: Matrix, W: Components, terms: Terms) -> HalfStep:
-        return GramHalfStep(self.solve, X, W, terms, lift=LIFT)
+    def half_step(self, X: Matrix, W: Components, terms: Terms, group: Group) -> HalfStep:
+        return GramHalfStep(self.solve, X, W, terms, group, lift=LIFT)
 
     @staticmethod
     def solve(H: Codes, B: Codes, G: Gram, repeats: int, progress: float) -> Codes:

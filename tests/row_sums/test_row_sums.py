@@ -94,7 +94,7 @@ def test_they_add_up_over_rows_and_know_the_divergence(member, is_sparse):
     sums = member.sums(totals)
     whole = sums.of(X, H, W)
     parts = sum(
-        sums.of(X.span(start, stop).among(X.mean), H[start:stop], W) for start, stop in ((0, 1), (1, 30), (30, N))
+        sums.of(X.span(start, stop).among(X.whole), H[start:stop], W) for start, stop in ((0, 1), (1, 30), (30, N))
     )
     assert len(whole) == sums.numbers(R, M)
     torch.testing.assert_close(parts, whole, rtol=1e-12, atol=1e-12)
@@ -164,7 +164,7 @@ def test_a_block_without_values_adds_nothing_but_codes(member):
         pytest.skip("refuses zeros")
     X, (H, W) = data(member, is_sparse=True), (factors().H, factors().W)
     sums = member.sums(Totals.of(X))
-    empty = X.with_values(torch.zeros_like(X.values)).span(0, 5).among(X.mean)
+    empty = X.with_values(torch.zeros_like(X.values)).span(0, 5).among(X.whole)
     if member.weighted:
         empty.weights = torch.zeros_like(empty.values)
     found = sums.of(empty, H[:5], W)
