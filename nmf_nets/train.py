@@ -1,5 +1,6 @@
 """The program that trains: `python train.py`, `nmf-train`."""
 
+import json
 import logging
 import warnings
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from nmf_nets.part import given, part_name
 from nmf_nets.plots.curves import draw_curves
 from nmf_nets.program import pinned_threads, run_program
 from nmf_nets.refusal import Refusal
-from nmf_nets.report.page import save_report
+from nmf_nets.report.page import REPORT, save_report
 from nmf_nets.run_directory import MetricsFile, RunDirectory
 from nmf_nets.saved_model import save_model
 from nmf_nets.targets import refuse_foreign_targets
@@ -34,6 +35,8 @@ from nmf_nets.verdict import Summary, Verdict, judge
 from nmf_nets.weight import named_weights
 
 SUMMARY = tuple(field.name for field in fields(Summary))
+OF_THE_COMMAND = ("resume", "allow", "metric", "logger", "best_known", "parameters", "directory")
+"""What may differ between a command and the run that it goes on with: whom it tells, and what it is told."""
 
 
 def main() -> None:
@@ -44,15 +47,21 @@ def main() -> None:
 def train(config: DictConfig) -> float | None:
     """Fits, judges, and leaves all in the run directory; returns the entry of the summary that `metric` names."""
     run = RunDirectory(HydraConfig.get().runtime.output_dir)
-    if config.resume is None:
+    if config.resume in (None, False):
         if run.config.exists():
             raise Refusal(
-                f"{run.path} holds a run already; resume={run.path} goes on with it, or choose another directory."
+                f"{run.path} holds a run already; resume={run.path} goes on with it, resume=true with a whole sweep, "
+                "or choose another directory."
             )
-    else:
+    elif config.resume is not True:
         config = _resumed(run, config, HydraConfig.get().overrides.task)
     if config.metric not in SUMMARY:
         raise Refusal(f"metric is {config.metric!r}, but must be an entry of the summary: {', '.join(SUMMARY)}.")
+    if config.resume is True and run.config.exists():
+        _refuse_another(run, config)
+        if (run.path / REPORT).exists():  # what is written last
+            Console(stderr=True).print(f"{run.path} is done already", soft_wrap=True, markup=False)
+            return json.loads(run.summary.read_text())[config.metric]
     _silence_advice()
     with pinned_threads(config.threads):
         try:
@@ -95,6 +104,21 @@ def _resumed(run: RunDirectory, composed: DictConfig, overrides: Sequence[str]) 
     saved.allow = composed.allow
     refuse_foreign_targets(saved, saved.allow)
     return saved
+
+
+def _refuse_another(run: RunDirectory, config: DictConfig) -> None:
+    """Raises Refusal where the directory holds a run of anything else than what the command describes."""
+    saved, asked = (OmegaConf.to_container(each, resolve=True) for each in (run.saved_config(), config))
+    assert isinstance(saved, dict)
+    assert isinstance(asked, dict)
+    differing = [
+        str(key) for key in {**saved, **asked} if key not in OF_THE_COMMAND and saved.get(key) != asked.get(key)
+    ]
+    if differing:
+        raise Refusal(
+            f"{run.path} holds a run with other values of {', '.join(differing)}; resume=true goes on with the same "
+            "command alone, so choose another directory."
+        )
 
 
 def part(node: Any) -> Any:
