@@ -70,9 +70,10 @@ def test_a_launcher_that_is_not_installed_is_said_to_be_so(launcher, command, mo
 )
 def test_comparisons_beside_each_other_are_refused(more, why, command, monkeypatch, tmp_path):
     """In turn they get as far as their tracks, of which there are none."""
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    in_turn = "hydra_plugins.hydra_joblib_launcher._core.Parallel"
-    monkeypatch.setattr(in_turn, lambda **settings: lambda calls: [do(*given, **named) for do, given, named in calls])
+    core = pytest.importorskip("hydra_plugins.hydra_joblib_launcher._core")
+    monkeypatch.setattr(
+        core, "Parallel", lambda **settings: lambda calls: [do(*given, **named) for do, given, named in calls]
+    )
     words = ("-m", "hydra/launcher=joblib", "tracks=[]", "method=mu", "task=digits_frobenius", *more)
     ran = command(*words, f"hydra.sweep.dir={tmp_path / 'sweep'}", main=benchmark_main)
     assert ran.code == 2

@@ -28,17 +28,23 @@ from nmf_nets.pages.table import Table
 SOLVERS = {"hals": 2, "mu": 1}
 """And their β: what the solver over ranks takes by itself for Frobenius and, with so many columns, Kullback–Leibler."""
 
-DENSE = [(1000, 1000, 16), (2000, 1000, 16), (1000, 2000, 32), (500, 3000, 8), (4000, 500, 48), (3000, 1500, 10)]
-SPARSE = [(10_000, 5_000, 16), (20_000, 5_000, 32), (10_000, 10_000, 16), (5_000, 5_000, 8), (40_000, 5_000, 24)]
+DENSE = [(1000, 1000, 16), (2000, 1000, 8), (1000, 2000, 32), (4000, 500, 48), (3000, 1500, 12), (1500, 3000, 64)]
+SPARSE = [
+    (20_000, 5_000, 0.005, 8),
+    (20_000, 5_000, 0.005, 32),
+    (5_000, 5_000, 0.02, 16),
+    (40_000, 10_000, 0.002, 16),
+    (40_000, 10_000, 0.005, 48),
+    (10_000, 50_000, 0.002, 32),
+    (10_000, 100_000, 0.001, 24),
+    (100_000, 5_000, 0.002, 64),
+    (200_000, 50_000, 0.0001, 48),
+    (20_000, 200_000, 0.0005, 64),
+]
+HELD_OUT = [(30_000, 8_000, 0.004, 20), (20_000, 30_000, 0.002, 50), (40_000, 100_000, 0.001, 50)]
 KINDS = {
-    "dense": (
-        [Size(n, m, 1, r) for n, m, r in DENSE],
-        [Size(2500, 1200, 1, 24), Size(6000, 1000, 1, 40)],
-    ),
-    "sparse": (
-        [*(Size(n, m, 0.002, r) for n, m, r in SPARSE), Size(5_000, 20_000, 0.005, 40)],
-        [Size(30_000, 8_000, 0.002, 20), Size(8_000, 20_000, 0.005, 50), Size(20_000, 100_000, 0.001, 50)],
-    ),
+    "dense": ([Size(n, m, 1, r) for n, m, r in DENSE], [Size(2500, 1200, 1, 24), Size(6000, 1000, 1, 40)]),
+    "sparse": ([Size(*size) for size in SPARSE], [Size(*size) for size in (*HELD_OUT, (300_000, 20_000, 0.0003, 50))]),
 }
 """Sizes that the model is fitted to, and others that it has to predict."""
 
@@ -49,6 +55,9 @@ HBM, NVLINK_OR_INFINIBAND, HOP = 3.35e12, 50e9, 10e-6
 """Of an H100 SXM: bytes a second of its memory (NVIDIA's data sheet) and of a 400 Gb/s link, which one of eight has
 for itself in a DGX H100; seconds of latency for each of the 2 (p − 1) steps of a ring, which are assumed."""
 
+CACHE = 2**22
+"""Bytes of it that a core has for itself, about."""
+
 PESSIMISTIC = 0.1
 """Of the bandwidth, where all that a kernel fetches at random comes from memory."""
 
@@ -57,9 +66,14 @@ PESSIMISTIC = 0.1
 
 
 def work(size: Size) -> np.ndarray:
-    """v r, v, (n + m) r² and 1, for v stored values: what the seconds of an iteration are a sum of."""
-    values = size.density * size.rows * size.columns
-    return np.array([values * size.n_components, values, (size.rows + size.columns) * size.n_components**2, 1.0])
+    """What the seconds of an iteration are a sum of, for v stored values: v, v r, v r from beyond the cache, (n + m) r
+    and (n + m) r². A product with sparse X fetches a row of W, or of H, for each value, and the part of them that the
+    cache cannot hold comes from memory.
+    """
+    n, m, r = size.rows, size.columns, size.n_components
+    values = size.density * n * m
+    beyond = [max(0.0, 1 - CACHE / (4 * length * r)) for length in (n, m)] if size.density < 1 else [0.0]
+    return np.array([values, values * r, values * r * np.mean(beyond), (n + m) * r, (n + m) * r**2])
 
 
 def numbers_sent(solver: str, columns: int, n_components: int) -> int:
@@ -95,7 +109,7 @@ class Fitted:
     @classmethod
     def to(cls, terms: Sequence[np.ndarray], seconds: Sequence[float]) -> "Fitted":
         A = np.array(terms) / np.array(seconds)[:, None]
-        scale = A.max(0)
+        scale = np.where(A.any(0), A.max(0), 1.0)
         return cls(nnls(A / scale, np.ones(len(A)))[0] / scale)
 
     def seconds(self, terms: np.ndarray) -> float:
@@ -128,10 +142,10 @@ class Machine:
 def measured(
     kinds: dict[str, tuple[list[Size], list[Size]]] = KINDS,
     messages: tuple[Sequence[int], Sequence[int]] = MESSAGES,
-    repeats: int = 5,
+    repeats: int = 6,
     triad_numbers: int = 2**25,
 ) -> Machine:
-    """In one thread."""
+    """In one thread; iterations by the processor's seconds, which others on the machine disturb less."""
     compute, checks = {}, []
     with threadpool_limits(1):
         torch.set_num_threads(1)
@@ -139,7 +153,7 @@ def measured(
             for solver, beta in SOLVERS.items():
 
                 def seconds(size: Size, solver: str = solver, beta: int = beta) -> float:
-                    return 1e-3 * milliseconds(size, solver, beta, 3, repeats)
+                    return 1e-3 * milliseconds(size, solver, beta, 2, repeats, time.process_time)
 
                 model = compute[kind, solver] = Fitted.to([work(size) for size in known], [*map(seconds, known)])
                 checks += [
@@ -155,7 +169,7 @@ def measured(
     return Machine(compute, model, bandwidth, checks)
 
 
-def triad(count: int, repeats: int = 10) -> float:
+def triad(count: int, repeats: int = 30) -> float:
     """Bytes a second of a ← b + 3 c in float32, which reads two and writes one; the most of the repeats."""
     a, b, c = (torch.ones(count) for _ in range(3))
     return 12 * count / min(_timed(lambda: torch.add(b, c, alpha=3.0, out=a)) for _ in range(repeats))
@@ -164,7 +178,7 @@ def triad(count: int, repeats: int = 10) -> float:
 def exchanged(counts: Sequence[int], repeats: int = 10) -> list[float]:
     """Seconds in which two processes add so many numbers by gloo, the least of the repeats."""
     with tempfile.TemporaryDirectory() as folder:
-        multiprocessing.spawn(_exchange, (folder, list(counts), repeats), nprocs=2)
+        multiprocessing.spawn(_exchange, (folder, list(counts), repeats), nprocs=2)  # pyright: ignore[reportPrivateImportUsage]
         return json.loads(Path(folder, "seconds").read_text())
 
 
@@ -219,28 +233,23 @@ class Case:
 CASES = (Case(10**9, 10**5, 1e11), Case(10**7, 10**5, 1e9))
 
 
+PARTS = ("v", "v r", "v r beyond the cache", "(n + m) r", "(n + m) r²")
+
+
 def constants(machine: Machine) -> Table:
-    """Of each kind and solver the parts of its seconds, and the bandwidth that its products come to."""
+    """Of each kind and solver the parts of its seconds; the bandwidths of memory and of messages."""
     rows = []
     for (kind, solver), model in machine.compute.items():
-        per_product, per_value, per_row, rest = model.parts
-        rows.append(
-            {
-                "data": kind,
-                "solver": solver,
-                "ns a value and component": 1e9 * per_product,
-                "ns a value": 1e9 * per_value,
-                "ns a row and component²": 1e9 * per_row,
-                "ms": 1e3 * rest,
-            }
-        )
+        rows.append({"data": kind, "solver": solver, **dict(zip(PARTS, 1e9 * model.parts, strict=True))})
     forms = dict.fromkeys(list(rows[0])[2:], number)
     latency, rate = machine.messages.parts[1], 1 / machine.messages.parts[0]
     note = (
         f"Memory, by a triad in one thread: {number(machine.triad / 1e9)} GB/s. All-reduce of two ranks by gloo: "
         f"{number(1e6 * latency)} µs and {number(rate / 1e9)} GB/s."
     )
-    return Table("constants", "What an iteration takes here, in one thread", pd.DataFrame(rows), forms, note)
+    return Table(
+        "constants", "What an iteration takes here, in one thread: nanoseconds", pd.DataFrame(rows), forms, note
+    )
 
 
 def checked(machine: Machine) -> Table:
@@ -272,7 +281,7 @@ def messages(columns: int = 10**5, n_components: int = 50, ranks: int = 64) -> T
 
 
 def predicted(machine: Machine, cases: Sequence[Case] = CASES) -> Table:
-    """On cores like this one, and on GPUs: as quick as this machine's memory is slower, and at a tenth of theirs."""
+    """On cores like this one; on GPUs that reach the same share of the bandwidth of their memory; at a tenth of it."""
     rows = []
     for case in cases:
         size = case.of_a_rank
@@ -281,15 +290,17 @@ def predicted(machine: Machine, cases: Sequence[Case] = CASES) -> Table:
             sent = numbers_sent(solver, case.columns, case.n_components)
             reduced = all_reduce_seconds(sent, case.ranks, NVLINK_OR_INFINIBAND, HOP)
             held = memory(solver, size.rows, case.columns, case.values / case.ranks, case.n_components)
-            scaled = core * machine.triad / HBM
-            slow = max(scaled, bytes_moved(size) / (PESSIMISTIC * HBM))
+            moved = bytes_moved(size)
+            scaled = max(core * machine.triad, moved) / HBM
+            slow = max(scaled, moved / (PESSIMISTIC * HBM))
             rows.append(
                 {
                     "matrix": f"{case.rows:.0e} × {case.columns:.0e}, {case.values:.0e} values".replace("e+", "e"),
                     "solver": solver,
                     "a rank": held / 1e9,
-                    "all-reduce": reduced,
                     "a core": core,
+                    "of its bandwidth": moved / core / machine.triad,
+                    "all-reduce": reduced,
                     "a GPU, like here": scaled,
                     "at a tenth": slow,
                     "50 iterations": 50 * (scaled + reduced),
@@ -299,6 +310,7 @@ def predicted(machine: Machine, cases: Sequence[Case] = CASES) -> Table:
     seconds = ("all-reduce", "a core", "a GPU, like here", "at a tenth", "50 iterations", "50 at a tenth")
     forms = {
         "a rank": lambda gigabytes: f"{number(gigabytes)} GB",
+        "of its bandwidth": "{:.2f}",
         **dict.fromkeys(seconds, duration),
     }
     note = f"{cases[0].n_components} components, {cases[0].ranks} ranks. A prediction: no such machine was used."

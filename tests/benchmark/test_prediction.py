@@ -20,7 +20,7 @@ from nmf_nets.benchmark.prediction import (
 )
 from nmf_nets.benchmark.scaling import Size
 
-FAST = Fitted(np.array([1e-9, 0.0, 0.0, 0.0]))
+FAST = Fitted(np.array([0.0, 1e-9, 0.0, 0.0, 0.0]))
 
 
 def machine(triad=1e10):
@@ -29,12 +29,22 @@ def machine(triad=1e10):
 
 
 def test_seconds_that_are_a_sum_of_parts_are_found_and_predicted():
-    parts = np.array([2e-9, 3e-9, 1e-10, 1e-4])
+    parts = np.array([3e-9, 2e-9, 1e-9, 4e-9, 1e-10])
     chance = np.random.default_rng(0)
-    sizes = [Size(*chance.integers(50, 5000, 2), chance.uniform(0.001, 0.1), chance.integers(2, 60)) for _ in range(9)]
+    sizes = [
+        Size(*chance.integers(5000, 90_000, 2), chance.uniform(0.001, 0.1), chance.integers(2, 60)) for _ in range(20)
+    ]
     model = Fitted.to([work(size) for size in sizes], [float(parts @ work(size)) for size in sizes])
     other = work(Size(30_000, 900, 0.01, 70))
     assert model.seconds(other) == pytest.approx(parts @ other, rel=1e-6)
+
+
+def test_what_the_cache_holds_is_not_fetched_from_beyond_it():
+    assert work(Size(5000, 5000, 0.1, 50))[2] == 0
+    small, large = work(Size(5000, 10**7, 1e-5, 50)), work(Size(10**7, 10**7, 1e-9, 50))
+    assert small[2] == pytest.approx(small[1] / 2, rel=0.01), "one factor of two"
+    assert large[2] == pytest.approx(large[1], rel=0.01)
+    assert work(Size(5000, 10**7, 1, 50))[2] == 0, "dense X is not read at random"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +86,7 @@ def test_messages_are_listed_with_their_bytes():
 def test_a_small_machine_is_measured_and_checked(monkeypatch):
     known = [Size(60, 40, 1, 2), Size(90, 40, 1, 3), Size(40, 80, 1, 4), Size(120, 60, 1, 2)]
     kinds = {"dense": (known, [Size(70, 50, 1, 3)]), "sparse": (known, [Size(70, 50, 0.5, 3)])}
-    found = measured(kinds, ([10, 1000], [500]), repeats=1, triad_numbers=10_000)
+    found = measured(kinds, ([100, 1_000_000], [500_000]), repeats=1, triad_numbers=10_000)
     assert len(found.checks) == 2 * len(SOLVERS) + 1
     assert all(check.measured > 0 and check.predicted > 0 for check in found.checks)
     assert (checked(found).frame["error"] > -1).all()
