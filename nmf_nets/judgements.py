@@ -1,12 +1,14 @@
 """The judgements of criteria as files: what is there is not made again."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal, first_line
@@ -59,6 +61,35 @@ class Judgements:
         }
         with replacing(self._file(criterion, n_components)) as unfinished, unfinished.open("wb") as file:
             np.savez_compressed(file, **parts)
+
+    @contextmanager
+    def claimed(
+        self,
+        numbers: Sequence[int],
+        beside: Callable[[int], Sequence[int]],
+        wait: Callable[[], None],
+    ) -> Iterator[list[int]]:
+        """The first of the numbers that no other process works on, and those of `beside` it that none does either.
+
+        They are left alone by all that work in this directory until the block, or the process, ends. Where others work
+        on all of them, `wait` is told, and the first that they leave is taken: they have judged it, or they died.
+        """
+        with ExitStack() as held:
+
+            def take(number: int, timeout: float = 0) -> bool:
+                try:
+                    held.enter_context(FileLock(self.path / f"{number}.lock", timeout=timeout))
+                except Timeout:
+                    return False
+                return True
+
+            self.path.mkdir(parents=True, exist_ok=True)
+            first = next(filter(take, numbers), None)
+            if first is None:
+                wait()
+                first = numbers[0]
+                take(first, timeout=-1)
+            yield [first, *(number for number in beside(first) if number != first and take(number))]
 
     def _file(self, criterion: str, n_components: int) -> Path:
         return self.path / f"{criterion}-{n_components}.npz"

@@ -203,7 +203,7 @@ class Matrix(ABC):
         return (self.whole.total / (self.whole.mass or 1.0)).to(self.dtype)
 
     def among(self, whole: Whole) -> "Matrix":
-        """Itself, as rows of a larger matrix: its scale, and what X̂ is floored by, must not depend on which are at hand."""
+        """Itself, as rows of a larger matrix: scale and floor of X̂ must not depend on which of them are at hand."""
         self.part_of = whole
         return self
 

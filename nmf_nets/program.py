@@ -1,22 +1,28 @@
 """How a command starts and ends: its configuration, its refusals, its exit code."""
 
 import os
+import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from threadpoolctl import threadpool_limits
 
+from nmf_nets.extras import Missing
 from nmf_nets.refusal import Refusal
+from nmf_nets.run_directory import version_of, write
 from nmf_nets.targets import refuse_foreign_targets
 
 PACKAGED = Path(__file__).parent / "configs"
@@ -25,7 +31,12 @@ CONFIGS = PACKAGED if PACKAGED.is_dir() else Path(__file__).parent.parent / "con
 
 REFUSED, INTERRUPTED, STOPPED = 2, 130, 143
 
-OmegaConf.register_new_resolver("either", lambda value, other: other if value is None else value, replace=True)
+LAUNCHERS = {"joblib": "joblib", "slurm": "submitit", "submitit_local": "submitit", "submitit_slurm": "submitit"}
+"""Choices of hydra/launcher and the extras that bring them, which are named as the packages hydra-…-launcher are."""
+
+OmegaConf.register_new_resolver(
+    "either", lambda value, other: other if value is None or isinstance(value, bool) else value, replace=True
+)
 
 
 def parameters(overrides: Sequence[str]) -> dict[str, str]:
@@ -56,13 +67,20 @@ def pinned_threads(threads: int | None) -> Iterator[None]:
         yield
 
 
-def run_program(config_name: str, job: Callable[[DictConfig], Any]) -> None:
-    """Composes the configuration from the command line and runs the job, or all jobs of a sweep.
+class KnownSweep(Callback):
+    """Lets the process that starts a sweep see where it lies, as each of its jobs can."""
 
-    A Refusal is one sentence on the standard error and exit code 2; in a sweep the other jobs go on first. SIGTERM in
-    training ends with 143.
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        HydraConfig.instance().set_config(config)
+
+
+def run_program(config_name: str, job: Callable[[DictConfig], Any]) -> None:
+    """Composes the configuration from the command line and runs the job, or all jobs of a sweep, here or elsewhere.
+
+    A Refusal is one sentence on the standard error and exit code 2; in a sweep the other jobs go on first, and what
+    those in other processes were refused for is said here again. SIGTERM in training ends with 143.
     """
-    refused = False
+    refused, here, sweep = False, _this_process(), uuid4().hex
 
     @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)
     def composed(config: DictConfig) -> Any:
@@ -74,15 +92,60 @@ def run_program(config_name: str, job: Callable[[DictConfig], Any]) -> None:
             refusal = error if isinstance(error, Refusal) else error.__cause__
             if not isinstance(refusal, Refusal):
                 raise
-            refused = True
-            if os.environ.get("RANK", "0") != "0":  # rank 0 says it
-                return float("nan")
-            number = HydraConfig.get().job.num if HydraConfig.get().mode == RunMode.MULTIRUN else None
-            print(f"{'refused' if number is None else f'job {number} refused'}: {refusal}", file=sys.stderr)  # noqa: T201
+            about = HydraConfig.get()
+            number = about.job.num if about.mode == RunMode.MULTIRUN else None
+            sentence = f"{'refused' if number is None else f'job {number} refused'}: {refusal}"
+            if os.environ.get("RANK", "0") == "0":  # which says it for all
+                print(sentence, file=sys.stderr)  # noqa: T201
+            if _this_process() == here:
+                refused = True
+            else:  # a launcher's: nothing of it but files comes back
+                write(_refusals(sweep) / f"{number:09}", sentence.encode())
             return float("nan")
         except SIGTERMException:
             sys.exit(STOPPED)
 
-    composed()
-    if refused:
+    try:
+        _refuse_missing_launcher(sys.argv[1:])
+        composed()
+    except Missing as missing:
+        print(f"refused: {missing}", file=sys.stderr)  # noqa: T201
+        refused = True
+    finally:
+        elsewhere = _collected(sweep)
+        for sentence in elsewhere:
+            print(sentence, file=sys.stderr)  # noqa: T201
+    if refused or elsewhere:
         sys.exit(REFUSED)
+
+
+def _this_process() -> tuple[str, int]:
+    return socket.gethostname(), os.getpid()
+
+
+def _refusals(sweep: str) -> Path:
+    """Where jobs that run elsewhere leave why they were refused, for the command that started them."""
+    about = HydraConfig.get()
+    return Path(about.runtime.cwd, about.sweep.dir, ".refusals", sweep)
+
+
+def _collected(sweep: str) -> list[str]:
+    """What jobs elsewhere were refused for, by their numbers; their files are taken away."""
+    if not HydraConfig.initialized():
+        return []
+    place = _refusals(sweep)
+    sentences = [path.read_text() for path in sorted(place.glob("*"))]
+    if sentences:
+        shutil.rmtree(place)
+        if not any(place.parent.iterdir()):
+            place.parent.rmdir()
+    return sentences
+
+
+def _refuse_missing_launcher(overrides: Sequence[str]) -> None:
+    """Hydra would say only that it does not know the name."""
+    for override in overrides:
+        group, _, name = override.lstrip("+").partition("=")
+        extra = LAUNCHERS.get(name) if group == "hydra/launcher" else None
+        if extra is not None and version_of(f"hydra-{extra}-launcher") is None:
+            raise Missing(f"hydra/launcher={name} is not installed; pip install 'nmf-nets[{extra}]' brings it.")

@@ -105,6 +105,18 @@ class Restarts:
         self._fits.pop(n_components, None)
         self.numbers = tuple(number for number in self.numbers if number != n_components)
 
+    def beside(self, n_components: int) -> tuple[int, ...]:
+        """The numbers whose fits are made in one go with those of this one, which is the first of them."""
+        numbers, width = [n_components], n_components * self.seeds
+        for number in self.numbers if self.together else ():
+            if number in self._fits or number == n_components:
+                continue
+            width += number * self.seeds
+            if width > WIDE:
+                break
+            numbers.append(number)
+        return tuple(numbers)
+
     def _fit_in_turn(self, n_components: int) -> Fits:
         found = []
         for s in range(self.seeds):
@@ -127,13 +139,7 @@ class Restarts:
 
     def _fit_together(self, n_components: int) -> None:
         """Also for as many of the numbers that are to come as go with it."""
-        beside = [number for number in self.numbers if number not in self._fits and number != n_components]
-        numbers, width = [n_components], n_components * self.seeds
-        for number in beside:
-            width += number * self.seeds
-            if width > WIDE:
-                break
-            numbers.append(number)
+        numbers = self.beside(n_components)
         unit = unit_of(self.X)
         X = self.X if unit == 1 else self.X.divided(unit)
         starts = [

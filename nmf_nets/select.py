@@ -12,6 +12,7 @@ from zlib import crc32
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -46,7 +47,10 @@ def main() -> None:
 
 
 def select(config: DictConfig) -> None:
-    """Makes every judgement that the run directory does not hold; leaves them, a table, a figure, a recommendation."""
+    """Makes every judgement that the run directory does not hold; leaves them, a table, a figure, a recommendation.
+
+    Several processes with the same directory share the numbers of components among them, and all end with everything.
+    """
     run, stderr = RunDirectory(HydraConfig.get().runtime.output_dir), Console(stderr=True)
     numbers = numbers_of(config.n_components)
     selectors: dict[str, Selector] = {str(name): _part(node) for name, node in config.selection.items()}
@@ -58,8 +62,10 @@ def select(config: DictConfig) -> None:
             data.setup("fit")
         divergence: Divergence = _part(config.divergence)
         judgements = Judgements(run.path / "judgements", _identities(config, data.training))
-        run.save_config(config)
-        run.save_environment()
+        alone = FileLock(run.path / "outcome.lock")  # as the same command may run several times at once
+        with alone:
+            run.save_config(config)
+            run.save_environment()
         try:
             found = _judge(config, data.training, divergence, selectors, numbers, judgements, stderr)
         except KeyboardInterrupt:
@@ -67,8 +73,9 @@ def select(config: DictConfig) -> None:
             sys.exit(INTERRUPTED)
         choices = {name: selectors[name].choose(each) for name, each in found.items()}
         outcome = Outcome(found, selectors, Recommendation(choices, numbers), _misplaced(found, data))
-        outcome.save(run)
-        saved = _save_components(run, outcome, data, divergence)
+        with alone:
+            outcome.save(run)
+            saved = _save_components(run, outcome, data, divergence)
     console = Console(width=max(Console().width, 92), highlight=False)
     outcome.show(console)
     console.print(
@@ -117,34 +124,43 @@ def _judge(
     judgements: Judgements,
     stderr: Console,
 ) -> Found:
-    """One number after the other, by all criteria, as they share its fits."""
+    """One number after the other, by all criteria, as they share its fits; those that no other process works on."""
     asked = {name: numbers[-1:] if selector.once else numbers for name, selector in selectors.items()}
     known = {(name, n): judgements.get(name, n) for name, own in asked.items() for n in own}
     missing = [(n, name) for (name, n), judgement in known.items() if judgement is None]
     if len(missing) < len(known):
         stderr.print(f"{len(known) - len(missing)} of {len(known)} judgements are there already")
+    waiting = sorted({n for n, name in missing})
     with _bar(stderr, len(missing)) as bar:
-        restarts = Restarts(
-            X,
-            divergence,
-            sorted({n for n, name in missing}),
-            config.seeds,
-            config.max_iter,
-            config.tol,
-            config.seed,
-            config.together,
-            bar.fitted,
-        )
-        for n in numbers:
-            for name in [name for number, name in missing if number == n]:
-                bar.says(f"{name}, {n} components")
-                # the name is in it, so that criteria do not draw alike
-                generator = torch.Generator().manual_seed(config.seed + crc32(name.encode()))
-                judgement = selectors[name].judge(restarts, n, generator)
-                judgements.save(name, n, judgement)
-                known[name, n] = judgement
-                bar.judged()
-            restarts.forget(n)
+        while waiting:
+            restarts = Restarts(
+                X,
+                divergence,
+                waiting,
+                config.seeds,
+                config.max_iter,
+                config.tol,
+                config.seed,
+                config.together,
+                bar.fitted,
+            )
+            with judgements.claimed(waiting, restarts.beside, bar.waits) as claimed:
+                of_claimed = [(n, name) for n, name in missing if n in claimed]
+                known |= {(name, n): judgements.get(name, n) for n, name in of_claimed}  # others may have judged since
+                to_do = [(n, name) for n, name in of_claimed if known[name, n] is None]
+                bar.judged(len(of_claimed) - len(to_do))
+                for n in set(waiting) - {n for n, name in to_do}:
+                    restarts.forget(n)
+                for n in claimed:
+                    for name in [name for number, name in to_do if number == n]:
+                        bar.says(f"{name}, {n} components")
+                        # the name is in it, so that criteria do not draw alike
+                        generator = torch.Generator().manual_seed(config.seed + crc32(name.encode()))
+                        known[name, n] = judgement = selectors[name].judge(restarts, n, generator)
+                        judgements.save(name, n, judgement)
+                        bar.judged()
+                    restarts.forget(n)
+                    waiting.remove(n)
     return {
         name: {n: judgement for n in own if (judgement := known[name, n]) is not None} for name, own in asked.items()
     }
@@ -161,8 +177,11 @@ class _Bar:
     def says(self, what: str) -> None:
         self.progress.update(self.task, description=what)
 
-    def judged(self) -> None:
-        self.progress.advance(self.task)
+    def waits(self) -> None:
+        self.says("other processes judge the rest")
+
+    def judged(self, count: int = 1) -> None:
+        self.progress.advance(self.task, count)
 
     def fitted(self, count: int) -> None:
         self.starts[0] += count

@@ -1,5 +1,6 @@
 """The program that trains: `python train.py`, `nmf-train`."""
 
+import json
 import logging
 import os
 import warnings
@@ -28,7 +29,7 @@ from nmf_nets.part import given, part_name
 from nmf_nets.plots.curves import draw_curves
 from nmf_nets.program import pinned_threads, run_program
 from nmf_nets.refusal import Refusal
-from nmf_nets.report.page import save_report
+from nmf_nets.report.page import REPORT, save_report
 from nmf_nets.run_directory import MetricsFile, RunDirectory
 from nmf_nets.saved_model import save_model
 from nmf_nets.strategy import Replicas, register
@@ -36,6 +37,8 @@ from nmf_nets.verdict import Summary, Verdict, judge
 from nmf_nets.weight import named_weights
 
 SUMMARY = tuple(field.name for field in fields(Summary))
+OF_THE_COMMAND = ("resume", "allow", "metric", "logger", "best_known", "parameters", "directory")
+"""What may differ between a command and the run that it goes on with: whom it tells, and what it is told."""
 
 
 def main() -> None:
@@ -45,9 +48,16 @@ def main() -> None:
 
 def train(config: DictConfig) -> float | None:
     """Fits, judges, and leaves all in the run directory; returns the entry of the summary that `metric` names."""
-    run, fresh = RunDirectory(HydraConfig.get().runtime.output_dir), config.resume is None
-    if not fresh:
+    run, fresh = RunDirectory(HydraConfig.get().runtime.output_dir), config.resume in (None, False)
+    if not fresh and config.resume is not True:
         config = run.resumed(config, HydraConfig.get().overrides.task)
+    if config.metric not in SUMMARY:
+        raise Refusal(f"metric is {config.metric!r}, but must be an entry of the summary: {', '.join(SUMMARY)}.")
+    if config.resume is True and run.config.exists():
+        _refuse_another(run, config)
+        if (run.path / REPORT).exists():  # what is written last
+            Console(stderr=True).print(f"{run.path} is done already", soft_wrap=True, markup=False)
+            return json.loads(run.summary.read_text())[config.metric]
     _silence_advice()
     register()
     callbacks = {"stopwatch": Stopwatch(), **{name: part(node) for name, node in config.callbacks.items()}}
@@ -55,10 +65,9 @@ def train(config: DictConfig) -> float | None:
     _refuse_processes(trainer, fresh)
     if fresh and trainer.is_global_zero and run.config.exists():
         raise Refusal(
-            f"{run.path} holds a run already; resume={run.path} goes on with it, or choose another directory."
+            f"{run.path} holds a run already; resume={run.path} goes on with it, resume=true with a whole sweep, or "
+            "choose another directory."
         )
-    if config.metric not in SUMMARY:
-        raise Refusal(f"metric is {config.metric!r}, but must be an entry of the summary: {', '.join(SUMMARY)}.")
     if trainer.world_size > 1 and config.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(config.threads)  # or Lightning shares out the cores
     with pinned_threads(config.threads):
@@ -80,6 +89,21 @@ def train(config: DictConfig) -> float | None:
         console.print(f"peak memory: {verdict.summary.peak_memory / 2**20:.0f} MiB")
     console.print(f"run directory: {run.path}", soft_wrap=True)
     return getattr(verdict.summary, config.metric)
+
+
+def _refuse_another(run: RunDirectory, config: DictConfig) -> None:
+    """Raises Refusal where the directory holds a run of anything else than what the command describes."""
+    saved, asked = (OmegaConf.to_container(each, resolve=True) for each in (run.saved_config(), config))
+    assert isinstance(saved, dict)
+    assert isinstance(asked, dict)
+    differing = [
+        str(key) for key in {**saved, **asked} if key not in OF_THE_COMMAND and saved.get(key) != asked.get(key)
+    ]
+    if differing:
+        raise Refusal(
+            f"{run.path} holds a run with other values of {', '.join(differing)}; resume=true goes on with the same "
+            "command alone, so choose another directory."
+        )
 
 
 def part(node: Any) -> Any:

@@ -13,8 +13,6 @@ LAYERS = [
     [
         "group",
         "codes",
-    ["refusal", "extras", "shapes", "part", "grid", "threads", "division", "folder"],
-    [
         "factorization",
         "matrix",
         "as_matrix",
@@ -23,8 +21,6 @@ LAYERS = [
         "targets",
         "lags",
         "contents",
-        "group",
-        "strategy",
     ],
     [
         "divergences",
@@ -40,6 +36,7 @@ LAYERS = [
         "sources",
         "heads",
         "sound",
+        "strategy",
     ],
     [
         "source_loader",
@@ -55,8 +52,6 @@ LAYERS = [
         "notes",
     ],
     ["encoders", "decoders", "solver", "symmetric", "objective", "multipliers"],
-    ["implicit", "updates", "half_steps", "cold_start", "kernels", "weight", "data", "held_out", "notes"],
-    ["encoders", "decoders", "solver", "symmetric", "objective", "multipliers", "row_sums"],
     ["optimizers", "running_sums", "solvers"],
     ["exact"],
     ["sources", "implicit", "updates", "half_steps", "cold_start", "kernels", "weight", "data", "held_out", "notes"],
@@ -93,7 +88,6 @@ BESIDE = {
     ("spectrum", "matrix"),
     ("matrix", "sparse_product"),
     ("as_matrix", "matrix"),
-    ("strategy", "group"),
     ("extras", "refusal"),
     ("folder", "refusal"),
     ("whole_file", "refusal"),

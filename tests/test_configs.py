@@ -31,7 +31,7 @@ ROOMS = {
     "selection": "selection",
     "update": "updates",
 }
-GROUPS_WITHOUT_A_ROOM = {"experiment", "method", "task", "trainer"}
+GROUPS_WITHOUT_A_ROOM = {"experiment", "hydra", "method", "task", "trainer"}
 
 
 def targets(path):
@@ -66,7 +66,7 @@ def test_every_target_resolves_into_the_file_that_its_yaml_mirrors(group, stem):
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_every_target_is_allowed_and_exists(path):
     config = OmegaConf.load(path)
-    refuse_foreign_targets(config)
+    refuse_foreign_targets(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))  # Hydra's own
     for target in targets(path):
         module, _, name = target.rpartition(".")
         assert callable(getattr(importlib.import_module(module), name)), target
@@ -124,6 +124,15 @@ def test_parameters_are_what_the_command_line_chose_by_where_it_stands():
 def test_a_typing_error_is_refused_by_name():
     with pytest.raises(HydraException, match="n_componets"):
         composed("n_componets=3")
+
+
+@pytest.mark.parametrize(("threads", "cores"), [("null", 4), ("2", 2)])
+def test_a_job_of_slurm_has_the_cores_for_its_threads(threads, cores):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", ["hydra/launcher=slurm", f"threads={threads}"], return_hydra_config=True)
+    assert config.hydra.launcher.cpus_per_task == cores
+    assert config.hydra.launcher._target_.endswith("SlurmLauncher")
 
 
 def benchmark_config(*overrides):

@@ -78,7 +78,8 @@ def commands(text):
 def small(program, words):
     """The command at a size for tests. A run that is resumed goes on for two epochs more."""
     forced = ("trainer.max_epochs=", "seconds=")
-    if program is train_main and any(word.startswith("resume=") for word in words):
+    resumed = any(word.startswith("resume=") and word != "resume=true" for word in words)
+    if program is train_main and resumed:
         added = ["trainer.max_epochs=5"]
     else:
         chosen = {word.partition("=")[0] for word in words if not word.startswith(forced)}

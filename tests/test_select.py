@@ -2,13 +2,16 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from matplotlib.image import imread
 from safetensors.torch import load_file
 
+from nmf_nets.judgements import Judgements
 from nmf_nets.metrics.clustering import misplacements
 from nmf_nets.refusal import Refusal
 from nmf_nets.select import main, numbers_of
@@ -65,7 +68,7 @@ def test_the_same_command_goes_on_and_judges_nothing_twice(file, monkeypatch, ca
             run(monkeypatch, file)
     assert stop.value.code == 130
     assert "goes on" in capsys.readouterr().err
-    assert sorted(path.name for path in (file.parent / "run" / "judgements").iterdir()) == [
+    assert sorted(path.name for path in (file.parent / "run" / "judgements").glob("*.npz*")) == [
         f"{name}-{n}.npz" for name in ("consensus", "stability") for n in (2, 3)
     ]
 
@@ -82,6 +85,44 @@ def test_the_same_command_goes_on_and_judges_nothing_twice(file, monkeypatch, ca
     judged.clear()
     run(monkeypatch, file, "n_components=3-6")
     assert judged == [6]
+
+
+@pytest.mark.parametrize("judged_there", [True, False], ids=["judged", "died"])
+def test_processes_share_the_numbers_and_each_ends_with_all(judged_there, file, monkeypatch, capsys):
+    """Another process holds 4, and leaves it, judged or not, once this one has nothing else to do."""
+    whole = run(monkeypatch, file, "together=false", directory="whole") / "judgements"
+    theirs = file.parent / "run" / "judgements"
+    theirs.mkdir(parents=True)
+    held, judged, judge = FileLock(theirs / "4.lock"), [], Consensus.judge
+
+    def leave(self):
+        assert judged == [2, 3, 5]
+        for path in whole.glob("*-4.npz") if judged_there else ():
+            shutil.copy(path, theirs)
+        held.release()
+
+    def counted(self, restarts, n_components, generator):
+        judged.append(n_components)
+        return judge(self, restarts, n_components, generator)
+
+    monkeypatch.setattr("nmf_nets.select._Bar.waits", leave)
+    monkeypatch.setattr(Consensus, "judge", counted)
+    held.acquire()
+    capsys.readouterr()
+    directory = run(monkeypatch, file, "together=false")
+    assert judged == [2, 3, 5] + [4] * (not judged_there)
+    assert (directory / "recommendation.json").read_text() == (whole.parent / "recommendation.json").read_text()
+
+
+def test_what_is_fitted_together_is_claimed_together(tmp_path):
+    one, two = Judgements(tmp_path, {}), Judgements(tmp_path, {})
+    with one.claimed([2, 3, 4, 5], lambda n: (n, n + 1), pytest.fail) as first:
+        with two.claimed([2, 3, 4, 5], lambda n: (n, n + 1), pytest.fail) as second:
+            assert (first, second) == ([2, 3], [4, 5])
+        with two.claimed([3, 4, 5], lambda n: (n, 3, 5), pytest.fail) as third:
+            assert third == [4, 5]
+    with two.claimed([2], lambda n: (n,), pytest.fail) as left:
+        assert left == [2]
 
 
 def test_judgements_of_other_settings_or_data_are_refused(file, monkeypatch, capsys):

@@ -11,6 +11,7 @@ import torch
 import wandb
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -28,6 +29,9 @@ from nmf_nets.extras import Missing
 from nmf_nets.program import INTERRUPTED, pinned_threads, run_program
 from nmf_nets.refusal import Refusal
 
+TOGETHER = ("JoblibLauncher", "LocalLauncher", "RayLauncher")
+"""Launchers that run several jobs of a sweep on one machine at once."""
+
 PLUGINS = "nmf_nets.methods"
 """The group of entry points under which installed packages offer methods: factories that take no argument."""
 
@@ -39,6 +43,7 @@ def main() -> None:
 
 def benchmark(config: DictConfig) -> None:
     """Fills every cell that no earlier result holds; leaves records, tables, figures and a page."""
+    _refuse_company()
     stderr = Console(stderr=True)
     with pinned_threads(torch.get_num_threads() if config.threads is None else config.threads):
         folder = ResultFolder(HydraConfig.get().runtime.output_dir)
@@ -58,6 +63,17 @@ def benchmark(config: DictConfig) -> None:
     if not finished:
         stderr.print("stopped; the same command goes on where it was", soft_wrap=True)
         sys.exit(INTERRUPTED)
+
+
+def _refuse_company() -> None:
+    """Raises Refusal where other jobs of a sweep run beside this one: all would be slower than they are."""
+    about = HydraConfig.get()
+    name = about.launcher["_target_"].rpartition(".")[2]
+    if about.mode == RunMode.MULTIRUN and name in TOGETHER and about.launcher.get("n_jobs") != 1:
+        raise Refusal(
+            f"hydra/launcher={about.runtime.choices['hydra/launcher']} runs comparisons beside each other on one "
+            "machine, and what they measure is time; leave it out, or use hydra/launcher=slurm on nodes of their own."
+        )
 
 
 def _log(report: Report, config: DictConfig, folder: ResultFolder) -> None:
