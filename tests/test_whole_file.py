@@ -105,9 +105,8 @@ def test_a_kill_between_the_two_renamings_leaves_the_earlier_one(saved):
 
 
 def test_an_exception_while_writing_leaves_both_and_nothing_else(saved):
-    with pytest.raises(RuntimeError, match="half way"), saved.replacing() as unfinished:
-        unfinished.write_bytes(b"half")
-        raise RuntimeError("half way")
+    with pytest.raises(ZeroDivisionError), saved.replacing() as unfinished:
+        unfinished.write_bytes(b"half" * (unfinished.write_bytes(b"half") // 0))
     assert (content_of(saved.path), content_of(saved.earlier)) == (CONTENT, b"earlier")
     assert len(list(saved.path.parent.iterdir())) == 2
 
@@ -115,11 +114,12 @@ def test_an_exception_while_writing_leaves_both_and_nothing_else(saved):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full here")
 def test_a_full_disk_is_refused_with_its_free_space_and_leaves_both(saved):
     saved.path.with_name("last.ckpt.unfinished").symlink_to("/dev/full")
-    with pytest.raises(
-        FullDisk, match=r"last.ckpt could not be saved \(No space left.* MiB of its disk are free; make"
+    with (
+        pytest.raises(FullDisk, match=r"last.ckpt could not be saved \(No space left.* MiB of its disk are free; make"),
+        saved.replacing() as unfinished,
+        unfinished.open("wb") as file,
     ):
-        with saved.replacing() as unfinished, unfinished.open("wb") as file:
-            torch.save({"weights": torch.ones(1000)}, file)
+        torch.save({"weights": torch.ones(1000)}, file)
     assert (content_of(saved.path), content_of(saved.earlier)) == (CONTENT, b"earlier")
     assert len(list(saved.path.parent.iterdir())) == 2
 
