@@ -32,6 +32,7 @@ from nmf_nets.saved_model import save_model
 from nmf_nets.targets import refuse_foreign_targets
 from nmf_nets.verdict import Summary, Verdict, judge
 from nmf_nets.weight import named_weights
+from nmf_nets.whole_file import FullDisk, fault, refusing_a_full_disk
 
 SUMMARY = tuple(field.name for field in fields(Summary))
 
@@ -56,8 +57,9 @@ def train(config: DictConfig) -> float | None:
     _silence_advice()
     with pinned_threads(config.threads):
         try:
-            verdict = _fit_and_judge(config, run)
-        except SystemExit:  # Ctrl-C or SIGTERM in training
+            with refusing_a_full_disk(run.path):
+                verdict = _fit_and_judge(config, run)
+        except (SystemExit, FullDisk):  # Ctrl-C or SIGTERM in training, or no room for what it leaves
             Console(stderr=True).print(f"stopped; resume={run.path} goes on from the last checkpoint", soft_wrap=True)
             raise
         finally:
@@ -122,7 +124,11 @@ def make_net(config: DictConfig, data: MatrixDataModule) -> tuple[NonNegativeAut
 
 
 def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
-    step = run.saved_step()
+    checkpoint = run.checkpoint.newest_whole()
+    if checkpoint == run.checkpoint.earlier:
+        what = f"{run.checkpoint.path} {fault(run.checkpoint.path)}; the run goes on from {checkpoint}"
+        Console(stderr=True).print(what, soft_wrap=True, markup=False)
+    step = run.saved_step(checkpoint)
     pl.seed_everything(config.seed, verbose=False)
     data: MatrixDataModule = part(config.data)
     data.setup("fit")
@@ -151,7 +157,7 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory) -> Verdict:
     run.save_config(config)
     run.save_environment()
     run.forget_after(step)
-    trainer.fit(net, datamodule=data, ckpt_path=None if step < 0 else run.checkpoint, weights_only=True)
+    trainer.fit(net, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     save_model(run, config, net, data)
     factors = net.own_factors(X.to(net.device))
     made_of = {} if isinstance(net.decoder, Linear) else named_weights(net.decoder)
