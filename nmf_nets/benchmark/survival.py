@@ -156,7 +156,7 @@ def killed(run: Run, moment: Moment, sent: signal.Signals) -> int:
     while True:
         shutil.rmtree(run.directory, ignore_errors=True)
         process = run.begun(run.program.every.format(moment.every))
-        _freeze(process, run, moment.is_now)
+        freeze(process.pid, run, moment.is_now)
         process.send_signal(sent)
         process.send_signal(signal.SIGCONT)
         code = process.wait(SECONDS)
@@ -164,20 +164,27 @@ def killed(run: Run, moment: Moment, sent: signal.Signals) -> int:
             return code
 
 
-def _freeze(process: subprocess.Popen[bytes], run: Run, is_now: Is) -> None:
-    """Stops the process where something is true, and still is when it has stopped."""
+def freeze(pid: int, run: Run, is_now: Is) -> None:
+    """Stops a process where something is true of its run, and still is when it has stopped. Linux only."""
     until = time.monotonic() + SECONDS
-    while True:
-        if process.poll() is not None or time.monotonic() > until:
-            process.kill()
-            raise RuntimeError(f"{run.directory} did not come to where it was to be killed:\n{run.log.read_text()}")
+    while _state(pid) not in ("Z", "") and time.monotonic() < until:
         if is_now(run):
-            process.send_signal(signal.SIGSTOP)
-            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            os.kill(pid, signal.SIGSTOP)
+            while _state(pid) not in ("T", "Z", ""):
+                time.sleep(1e-4)
             if is_now(run):
                 return
-            process.send_signal(signal.SIGCONT)
+            os.kill(pid, signal.SIGCONT)
         time.sleep(2e-4)
+    raise RuntimeError(f"{run.directory} did not come to where it was to be killed:\n{run.log.read_text()}")
+
+
+def _state(pid: int) -> str:
+    """T of one that is stopped, Z of one that has ended and was not asked for its exit code, none of one that was."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def flipped(path: Path) -> None:
@@ -282,7 +289,7 @@ def _of(program: Program, place: Path) -> Iterator[dict[str, object]]:
             return
         run = Run(program, place / "small" / "run")
         process = run.begun(program.every.format(7))
-        _freeze(process, run, _saved_alone)
+        freeze(process.pid, run, _saved_alone)
         full = place / "small" / "full"
         with full.open("wb") as file:
             _fill(file.fileno())
