@@ -20,6 +20,7 @@ import pandas as pd
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
+from rich.console import Console
 from safetensors.torch import load_file
 
 from nmf_nets.pages.table import Table
@@ -237,7 +238,11 @@ def small_disk(path: Path, size: str = "64m") -> Iterator[bool]:
 
 def survival(programs: dict[str, Program], place: Path) -> Table:
     """Each program at each moment with each signal, then with each damage, and how it ended after it was resumed."""
-    lines = [{"program": name, **line} for name, program in programs.items() for line in _of(program, place / name)]
+    lines, console = [], Console(stderr=True)
+    for name, program in programs.items():
+        for line in _of(program, place / name):
+            lines.append({"program": name, **line})
+            console.print(*lines[-1].values())
     title = "Runs that were killed or damaged, and resumed"
     note = "step: of the state that it went on from. same bits: of all factors, as those of a run that nothing befell."
     return Table("survival", title, pd.DataFrame(lines), caption=note)
