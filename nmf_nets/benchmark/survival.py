@@ -3,6 +3,8 @@
 """
 
 import argparse
+import importlib
+import multiprocessing
 import os
 import shutil
 import signal
@@ -13,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +37,17 @@ FEWEST = 20
 
 Is = Callable[["Run"], bool]
 
+FORKED = multiprocessing.get_context("forkserver")
+"""Each run is a process, forked from one that has imported what it runs: that takes longer than the runs here."""
+FORKED.set_forkserver_preload(["nmf_nets.train"])
+
 
 @dataclass(frozen=True)
 class Program:
     """A command that leaves factors in a directory, and goes on with what was saved there.
 
-    command: of `python -m`; the others are added to it, with a directory or a number in the place of {}.
+    command: a module, of which `main` is run, and what it is given at the start, but not when it resumes.
+    start, resume, every: what is added then, with the directory, or a number of steps, in the place of {}.
     epoch: steps of one.
     steps: that a checkpoint was saved after.
     """
@@ -101,12 +109,12 @@ class Run:
         saved = self.saved.newest_whole()
         return 0 if saved is None else self.program.steps(saved)
 
-    def begun(self, *more: str) -> subprocess.Popen[bytes]:
-        return self._running(self.program.start, more)
+    def begun(self, *more: str) -> BaseProcess:
+        return self._process(*self.program.command, self.program.start.format(self.directory), *more)
 
-    def resumed(self, *more: str) -> int:
+    def resumed(self, *more: str) -> int | None:
         """The exit code."""
-        return self._running(self.program.resume, more).wait(SECONDS)
+        return exit_code(self._process(self.program.command[0], self.program.resume.format(self.directory), *more))
 
     def same_as(self, other: "Run") -> bool:
         """Whether all that both found has the same bits."""
@@ -118,12 +126,25 @@ class Run:
         shutil.copytree(self.directory, copy.directory)
         return copy
 
-    def _running(self, how: str, more: Sequence[str]) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", *self.program.command, how.format(self.directory), *more]
-        if how == self.program.resume:
-            command = [sys.executable, "-m", self.program.command[0], how.format(self.directory), *more]
-        with self.log.open("ab") as log:
-            return subprocess.Popen(command, cwd=self.directory.parent, stdout=log, stderr=log)
+    def _process(self, *command: str) -> BaseProcess:
+        process = FORKED.Process(target=_main_of, args=(command, self.directory.parent, self.log))
+        process.start()
+        return process
+
+
+def _main_of(command: Sequence[str], where: Path, log: Path) -> None:
+    os.chdir(where)
+    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(said, stream.fileno())
+    sys.argv = list(command)
+    importlib.import_module(command[0]).main()
+
+
+def exit_code(process: BaseProcess) -> int | None:
+    """When it has ended, as it should soon."""
+    process.join(SECONDS)
+    return process.exitcode
 
 
 @dataclass(frozen=True)
@@ -149,18 +170,19 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 EXITS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143}
 
 
-def killed(run: Run, moment: Moment, sent: signal.Signals) -> int:
+def killed(run: Run, moment: Moment, sent: signal.Signals, *more: str) -> int | None:
     """The exit code of a run that got the signal in this moment: it is frozen, looked at, and let go on if it passed.
 
     A run goes on until the end of a step with SIGTERM; one that saved itself elsewhere in an epoch is begun anew.
     """
     while True:
         shutil.rmtree(run.directory, ignore_errors=True)
-        process = run.begun(run.program.every.format(moment.every))
+        process = run.begun(*more, run.program.every.format(moment.every))
+        assert process.pid is not None
         freeze(process.pid, run, moment.is_now)
-        process.send_signal(sent)
-        process.send_signal(signal.SIGCONT)
-        code = process.wait(SECONDS)
+        os.kill(process.pid, sent)
+        os.kill(process.pid, signal.SIGCONT)
+        code = exit_code(process)
         if moment.ends_epoch is None or (run.step % run.program.epoch == 0) == moment.ends_epoch:
             return code
 
@@ -251,10 +273,10 @@ def survival(programs: dict[str, Program], place: Path) -> Table:
 def _of(program: Program, place: Path) -> Iterator[dict[str, object]]:
     place.mkdir(parents=True)
     whole = Run(program, place / "whole")
-    if whole.begun().wait(SECONDS):
+    if exit_code(whole.begun()) != 0:
         raise RuntimeError(whole.log.read_text())
 
-    def ended(run: Run, what: str, how: str, code: int | str, *more: str) -> dict[str, object]:
+    def ended(run: Run, what: str, how: str, code: int | None, *more: str) -> dict[str, object]:
         step = run.step
         same = run.resumed(*more) == 0 and run.same_as(whole)
         return {"what": what, "how": how, "exit code": code, "step": step, "same bits": "yes" if same else "NO"}
@@ -286,7 +308,7 @@ def _of(program: Program, place: Path) -> Iterator[dict[str, object]]:
     shutil.rmtree(run.directory)
     failing = ("+callbacks.failing._target_=nmf_nets.benchmark.survival.Failing", "+callbacks.failing.step=33")
     allowed = "allow=[nmf_nets.benchmark.survival]"
-    code = run.begun(*failing, allowed, program.every.format(7)).wait(SECONDS)
+    code = exit_code(run.begun(*failing, allowed, program.every.format(7)))
     yield ended(run, "a callback", "raises", code, "callbacks.failing.step=-1", allowed)
 
     with small_disk(place / "small") as made:
@@ -294,12 +316,13 @@ def _of(program: Program, place: Path) -> Iterator[dict[str, object]]:
             return
         run = Run(program, place / "small" / "run")
         process = run.begun(program.every.format(7))
+        assert process.pid is not None
         freeze(process.pid, run, _saved_alone)
         full = place / "small" / "full"
         with full.open("wb") as file:
             _fill(file.fileno())
-        process.send_signal(signal.SIGCONT)
-        code = process.wait(SECONDS)
+        os.kill(process.pid, signal.SIGCONT)
+        code = exit_code(process)
         full.unlink()
         yield ended(run, "the disk", "full", code)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, Checkpoint
 from torch import Tensor
 
 from nmf_nets.callbacks.stopwatch import Stopwatch
@@ -202,6 +202,6 @@ def _restore(trainer: Trainer, net: LightningModule, state: State) -> None:
 
 
 def _of_weights(trainer: Trainer) -> list[Callback]:
-    """Those whose state belongs to the weights: time has passed all the same."""
+    """Those whose state belongs to the weights: time has passed all the same, and files were written."""
     callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-    return [callback for callback in callbacks if not isinstance(callback, RollBack | Stopwatch)]
+    return [callback for callback in callbacks if not isinstance(callback, RollBack | Stopwatch | Checkpoint)]
