@@ -1,17 +1,15 @@
 """A run that is killed and resumed ends with the bits of one that was not."""
 
 import json
-import os
 import shutil
 import signal
 from pathlib import Path
 
-import preloaded
 import pytest
 import torch
 
 from nmf_nets import verdict
-from nmf_nets.benchmark.survival import DAMAGE, EXITS, MOMENTS, Program, Run, freeze
+from nmf_nets.benchmark.survival import DAMAGE, EXITS, MOMENTS, Program, Run, killed
 from nmf_nets.whole_file import fault
 
 NETS = {
@@ -43,7 +41,7 @@ COMMON = [
     "+method@rivals.mu=mu",
     "~callbacks.component_pictures",
 ]
-PROGRAM = Program(())
+PROGRAM = Program(("nmf_nets.train", *COMMON))
 
 
 @pytest.fixture(autouse=True)
@@ -79,20 +77,13 @@ def assert_same(run, other):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="whether a process has stopped is told by Linux")
 @pytest.mark.parametrize(("net", "when", "sent"), KILLED)
 def test_what_is_killed_and_resumed_is_bitwise_what_was_not(net, when, sent, whole, command, tmp_path):
-    run, moment = Run(PROGRAM, tmp_path / "killed"), MOMENTS[when]
-    every = PROGRAM.every.format(moment.every)
-    process = preloaded.begun(run.log, *COMMON, *NETS[net], every, "hydra.run.dir=killed")
-    freeze(process.pid, run, moment.is_now)
-    os.kill(process.pid, sent)
-    os.kill(process.pid, signal.SIGCONT)
-    process.join(60)
-    assert process.exitcode == EXITS[sent], run.log.read_text()
+    run = Run(PROGRAM, tmp_path / "killed")
+    code = killed(run, MOMENTS[when], sent, *NETS[net])
+    assert code == EXITS[sent], run.log.read_text()
     assert run.unfinished.exists() == (when == "during a checkpoint's write" and sent == signal.SIGKILL)
     assert 20 <= run.step < 100, "it was over before it was killed"
     if sent == signal.SIGTERM:
         assert f"stopped; resume={run.directory} goes on" in run.log.read_text()
-    elif moment.ends_epoch is not None:
-        assert (run.step % PROGRAM.epoch == 0) == moment.ends_epoch
     assert not (run.directory / "summary.json").exists()
     ran = command("resume=killed")
     assert ran.code == 0, ran.err
