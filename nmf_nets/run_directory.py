@@ -19,7 +19,7 @@ from safetensors.torch import save
 from nmf_nets.factorization import Factorization
 from nmf_nets.refusal import Refusal, first_line
 from nmf_nets.targets import refuse_foreign_targets, refuse_references
-from nmf_nets.whole_file import write
+from nmf_nets.whole_file import SealedFile, refusing_a_full_disk, write
 
 try:
     import resource
@@ -33,8 +33,8 @@ PEERS = ("torchnmf", "tensorly", "gensim", "nn-fac")
 
 
 class RunDirectory:
-    """config.yaml, environment.json, metrics.jsonl, checkpoints/last.ckpt, model.json, model.safetensors,
-    factors.safetensors, summary.json, pictures.
+    """config.yaml, environment.json, metrics.jsonl, checkpoints/last.ckpt and last.earlier.ckpt, model.json,
+    model.safetensors, factors.safetensors, summary.json, pictures.
 
     Whole files appear at once or not at all; metrics are appended and flushed line by line.
     """
@@ -44,7 +44,7 @@ class RunDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         self.config = self.path / "config.yaml"
         self.metrics = self.path / "metrics.jsonl"
-        self.checkpoint = self.path / "checkpoints" / "last.ckpt"
+        self.checkpoint = SealedFile(self.path / "checkpoints" / "last.ckpt")
         self.summary = self.path / "summary.json"
         self.factors = self.path / "factors.safetensors"
         self.model = self.path / MODEL
@@ -100,18 +100,18 @@ class RunDirectory:
     def save_summary(self, summary: Mapping[str, Any]) -> None:
         write(self.summary, json.dumps(summary, indent=2).encode())
 
-    def saved_step(self) -> int:
-        """Of the checkpoint, -1 where there is none; only tensors and numbers are read, nothing in the file is run.
+    def saved_step(self, checkpoint: Path | None) -> int:
+        """Of this checkpoint, -1 for none; only tensors and numbers are read, nothing in the file is run.
 
         Raises Refusal for a file that is no checkpoint.
         """
-        if not self.checkpoint.exists():
+        if checkpoint is None:
             return -1
         try:
-            return int(torch.load(self.checkpoint, map_location="cpu", weights_only=True)["global_step"])
+            return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
         except Exception as error:  # torch fails in many ways on what it did not write
             raise Refusal(
-                f"{self.checkpoint} is no checkpoint of ours ({first_line(error)}); delete it to train from the start."
+                f"{checkpoint} is no checkpoint of ours ({first_line(error)}); move it away to go on without it."
             ) from error
 
     def save_model(self, about: Mapping[str, Any], tensors: bytes) -> None:
@@ -163,7 +163,7 @@ class MetricsFile(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float | torch.Tensor], step: int | None = None) -> None:
         line = {"step": step, "time": time.time(), **{key: float(value) for key, value in metrics.items()}}
-        with self.path.open("a") as file:
+        with refusing_a_full_disk(self.path), self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
 

@@ -35,6 +35,7 @@ from nmf_nets.saved_model import save_model
 from nmf_nets.strategy import Replicas, register
 from nmf_nets.verdict import Summary, Verdict, judge
 from nmf_nets.weight import named_weights
+from nmf_nets.whole_file import FullDisk, fault, refusing_a_full_disk
 
 SUMMARY = tuple(field.name for field in fields(Summary))
 OF_THE_COMMAND = ("resume", "allow", "metric", "logger", "best_known", "parameters", "directory")
@@ -72,8 +73,9 @@ def train(config: DictConfig) -> float | None:
         os.environ["OMP_NUM_THREADS"] = str(config.threads)  # or Lightning shares out the cores
     with pinned_threads(config.threads):
         try:
-            verdict = _fit_and_judge(config, run, trainer, callbacks["stopwatch"])
-        except SystemExit:  # Ctrl-C or SIGTERM in training
+            with refusing_a_full_disk(run.path):
+                verdict = _fit_and_judge(config, run, trainer, callbacks["stopwatch"])
+        except (SystemExit, FullDisk):  # Ctrl-C or SIGTERM in training, or no room for what it leaves
             if trainer.is_global_zero:
                 said = f"stopped; resume={run.path} goes on from the last checkpoint"
                 Console(stderr=True).print(said, soft_wrap=True)
@@ -156,7 +158,11 @@ def _refuse_processes(trainer: pl.Trainer, fresh: bool) -> None:
 
 def _fit_and_judge(config: DictConfig, run: RunDirectory, trainer: pl.Trainer, stopwatch: Stopwatch) -> Verdict | None:
     """The verdict, of rank 0, which alone writes and judges."""
-    step = run.saved_step()
+    checkpoint = run.checkpoint.newest_whole()
+    if checkpoint == run.checkpoint.earlier and trainer.is_global_zero:
+        what = f"{run.checkpoint.path} {fault(run.checkpoint.path)}; the run goes on from {checkpoint}"
+        Console(stderr=True).print(what, soft_wrap=True, markup=False)
+    step = run.saved_step(checkpoint)
     pl.seed_everything(config.seed, verbose=False)
     data: MatrixDataModule = part(config.data)
     data.setup("fit")
@@ -187,7 +193,7 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory, trainer: pl.Trainer, s
         run.save_config(config)
         run.save_environment()
         run.forget_after(step)
-    trainer.fit(net, datamodule=data, ckpt_path=None if step < 0 else run.checkpoint, weights_only=True)
+    trainer.fit(net, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if not trainer.is_global_zero:
         return None
     save_model(run, config, net, data)

@@ -117,13 +117,13 @@ def replacing(path: Path, earlier: Path | None = None) -> Iterator[Path]:
 
 @contextmanager
 def refusing_a_full_disk(path: Path) -> Iterator[None]:
-    """Raises FullDisk where writing the file fails for want of space, or of a quota of it."""
+    """Raises FullDisk where writing a file, or what a directory holds, fails for want of space or of a quota of it."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        free = shutil.disk_usage(path.parent).free
+        free = shutil.disk_usage(path if path.is_dir() else path.parent).free
         raise FullDisk(
             f"{path} could not be saved ({os.strerror(error.errno)}): {free / 2**20:.1f} MiB of its disk are free; "
             "make room there, then go on from what was saved before."

@@ -13,6 +13,7 @@ import nmf_nets
 from nmf_nets.program import CONFIGS
 from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import RunDirectory
+from nmf_nets.whole_file import SealedFile
 
 
 class Payload:
@@ -60,16 +61,23 @@ def stopped(tmp_path):
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose("train", [f"directory={run.path}", "logger=none", "parameters={}"])
     run.save_config(config)
-    run.checkpoint.parent.mkdir()
-    torch.save({"global_step": 1, "state_dict": {"weight": torch.ones(500)}}, run.checkpoint)
+    with run.checkpoint.replacing() as unfinished:
+        torch.save({"global_step": 1, "state_dict": {"weight": torch.ones(500)}}, unfinished)
     return run.path
 
 
 @pytest.mark.parametrize("case", CHECKPOINTS)
-def test_a_checkpoint_is_weights_or_refused(case, stopped, command, owned):
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_checkpoint_is_weights_or_refused(case, sealed, stopped, command, owned):
     path = stopped / "checkpoints" / "last.ckpt"
     CHECKPOINTS[case](path, Payload(owned))
-    assert "last.ckpt is no checkpoint of ours" in refused(command("resume=run"))
+    if sealed:  # which proves nothing of who wrote it
+        content = path.read_bytes()
+        path.unlink()
+        with SealedFile(path).replacing() as unfinished:
+            unfinished.write_bytes(content)
+    words = "last.ckpt is no checkpoint of ours" if sealed else "last.ckpt has"
+    assert words in refused(command("resume=run"))
 
 
 DATA = {

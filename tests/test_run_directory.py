@@ -1,5 +1,6 @@
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from safetensors import safe_open
 
 from nmf_nets.factorization import Factorization
 from nmf_nets.run_directory import MetricsFile, RunDirectory, environment, peak_memory
-from nmf_nets.whole_file import write
+from nmf_nets.whole_file import FullDisk, write
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -48,6 +49,13 @@ def test_measurements_are_appended_and_forgotten_from_a_step_on(tmp_path):
     run.forget_after(1)
     assert [line["loss"] for line in run.measurements()] == [2.0, 1.0]
     assert len(run.metrics.read_text().splitlines()) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full here")
+def test_a_full_disk_is_refused_by_name(tmp_path):
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(FullDisk, match=r"metrics\.jsonl could not be saved"):
+        MetricsFile(tmp_path / "metrics.jsonl").log_metrics({"gap": 0.0}, 0)
 
 
 def test_values_that_are_not_numbers_in_json_stay_readable(tmp_path):

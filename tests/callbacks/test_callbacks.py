@@ -65,7 +65,9 @@ def data():
     return module
 
 
-def fit(data, callbacks, epochs=6, encoder=None, start=None, optimizer=None, module=FrobeniusNMF, logger=None):
+def fit(
+    data, callbacks, epochs=6, encoder=None, start=None, optimizer=None, module=FrobeniusNMF, logger=None, resume=None
+):
     start = start or random(data.training, 4, torch.Generator().manual_seed(0))
     net = module(start, encoder=encoder(start) if encoder else None, optimizer=optimizer)
     logger = logger or Memory()
@@ -79,7 +81,7 @@ def fit(data, callbacks, epochs=6, encoder=None, start=None, optimizer=None, mod
         enable_model_summary=False,
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
     )
-    trainer.fit(net, datamodule=data)
+    trainer.fit(net, datamodule=data, ckpt_path=resume, weights_only=True)
     return net, trainer, logger
 
 
@@ -285,7 +287,45 @@ def test_checkpoints_appear_whole_and_at_the_end(data, tmp_path):
     saved = torch.load(path, weights_only=True)
     assert saved["global_step"] == 6
     assert torch.equal(saved["state_dict"]["decoder.weight.theta"], net.decoder.weight.theta)
-    assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["last.ckpt", "last.earlier.ckpt"]
+
+
+class Hooks(Callback):
+    """What is done after which step."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_epoch_start(self, trainer, *args):
+        self.seen.append(("epoch starts", trainer.current_epoch, trainer.global_step))
+
+    def on_train_batch_end(self, trainer, net, outputs, batch, batch_idx):
+        self.seen.append(("batch", batch_idx, trainer.global_step, batch.rows.sum().item()))
+
+    def on_train_epoch_end(self, trainer, *args):
+        self.seen.append(("epoch ends", trainer.current_epoch, trainer.global_step))
+
+
+class Crash(Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, *args):
+        if trainer.global_step == self.step:
+            raise ConnectionError
+
+
+@pytest.mark.parametrize(("batch_size", "step"), [(None, 1), (None, 2), (1000, 1), (1000, 2), (1000, 3), (1000, 4)])
+def test_after_a_crash_nothing_is_left_out_and_nothing_done_twice(data, tmp_path, batch_size, step):
+    data.batch_size = batch_size
+    path, online = tmp_path / "last.ckpt", partial(Online, update=HALS())
+    whole, before, after = Hooks(), Hooks(), Hooks()
+    fit(data, [whole], 3, optimizer=online)
+    with pytest.raises(ConnectionError):
+        fit(data, [before, Checkpoint(str(path), 1), Crash(step)], 3, optimizer=online)
+    fit(data, [after], 3, optimizer=online, resume=path)
+    begun_again = before.seen[-1] == after.seen[0]  # an epoch of which no step was made
+    assert before.seen[: -1 if begun_again else None] + after.seen == whole.seen
 
 
 def test_an_exception_in_a_step_leaves_the_last_good_checkpoint(data, tmp_path):
