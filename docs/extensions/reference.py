@@ -74,11 +74,13 @@ def aliases(module: str) -> Iterator[tuple[str, str, str]]:
 
 
 def groups() -> dict[str, list[Path]]:
-    return {folder.name: sorted(folder.glob("*.yaml")) for folder in sorted(CONFIGS.iterdir()) if folder.is_dir()}
+    """By their names, with - for /."""
+    folders = {path.parent for path in CONFIGS.rglob("*.yaml")} - {CONFIGS}
+    return {"-".join(folder.relative_to(CONFIGS).parts): sorted(folder.glob("*.yaml")) for folder in sorted(folders)}
 
 
 def group_page(group: str, options: list[Path]) -> str:
-    lines = [f"# {group}", ""]
+    lines = [f"# {group.replace('-', '/')}", ""]
     for path in options:
         text = path.read_text()
         lines += [f"(config-{group}-{path.stem})=", f"## {path.stem}", ""]
@@ -98,7 +100,7 @@ def groups_page() -> str:
     lines += ["| group | choices |", "|---|---|"]
     for group, options in groups().items():
         chosen = ", ".join(f"[`{path.stem}`](#config-{group}-{path.stem})" for path in options)
-        lines.append(f"| [{group}]({group}.md) | {chosen} |")
+        lines.append(f"| [{group.replace('-', '/')}]({group}.md) | {chosen} |")
     lines += [
         "",
         "What is in no group stands in the files of the programs: [train, benchmark and dashboard](programs.md).",

@@ -31,9 +31,8 @@ def machine(triad=1e10):
 def test_seconds_that_are_a_sum_of_parts_are_found_and_predicted():
     parts = np.array([3e-9, 2e-9, 1e-9, 4e-9, 1e-10])
     chance = np.random.default_rng(0)
-    sizes = [
-        Size(*chance.integers(5000, 90_000, 2), chance.uniform(0.001, 0.1), chance.integers(2, 60)) for _ in range(20)
-    ]
+    drawn = [(*chance.integers(5000, 90_000, 2).tolist(), chance.uniform(0.001, 0.1)) for _ in range(20)]
+    sizes = [Size(*size, n_components) for n_components, size in enumerate(drawn, 2)]
     model = Fitted.to([work(size) for size in sizes], [float(parts @ work(size)) for size in sizes])
     other = work(Size(30_000, 900, 0.01, 70))
     assert model.seconds(other) == pytest.approx(parts @ other, rel=1e-6)
