@@ -134,7 +134,7 @@ class Run:
 
 def _main_of(command: Sequence[str], where: Path, log: Path) -> None:
     os.chdir(where)
-    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(said, stream.fileno())
     sys.argv = list(command)
