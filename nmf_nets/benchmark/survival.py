@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -106,8 +106,10 @@ class Run:
     @property
     def step(self) -> int:
         """After which it was saved last; 0 if it never was."""
-        saved = self.saved.newest_whole()
-        return 0 if saved is None else self.program.steps(saved)
+        while (saved := self.saved.newest_whole()) is not None:
+            with suppress(FileNotFoundError):  # a run that goes on has replaced it just now
+                return self.program.steps(saved)
+        return 0
 
     def begun(self, *more: str) -> BaseProcess:
         return self._process(*self.program.command, self.program.start.format(self.directory), *more)
@@ -127,14 +129,14 @@ class Run:
         return copy
 
     def _process(self, *command: str) -> BaseProcess:
-        process = FORKED.Process(target=_main_of, args=(command, self.directory.parent, self.log))
+        process = FORKED.Process(target=_main_of, args=(command, self.directory.parent, self.log), daemon=True)
         process.start()
         return process
 
 
 def _main_of(command: Sequence[str], where: Path, log: Path) -> None:
     os.chdir(where)
-    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(said, stream.fileno())
     sys.argv = list(command)
