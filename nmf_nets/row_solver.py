@@ -11,9 +11,9 @@ from nmf_nets.matrix import Matrix
 from nmf_nets.penalties.base import EntryPenalty, Penalty
 from nmf_nets.refusal import Refusal
 from nmf_nets.row_sums.base import RowSums
-from nmf_nets.row_sums.gram import Gram
 from nmf_nets.row_sums.majoriser import Majoriser
 from nmf_nets.row_sums.newton import Newton
+from nmf_nets.row_sums.products import Products
 from nmf_nets.row_sums.totals import Totals
 from nmf_nets.shapes import Codes, Components
 from nmf_nets.updates.base import Update
@@ -79,7 +79,7 @@ def row_solver(
     heaviest = totals.heaviest if totals.weighted else None
     sums: RowSums = newton
     if isinstance(divergence, Frobenius) and isinstance(update, HALS | Multiplicative):
-        sums = Gram(update, on_W_repeats, update.effort.progress, heaviest)
+        sums = Products(update, on_W_repeats, update.effort.progress, heaviest)
     elif name == "mu":
         sums = Majoriser(divergence, totals.weighted)
     return RowSolver(

@@ -1,4 +1,4 @@
-"""Xᵀ H and the like, added up straight from the rows of X: of a block that is read once, a transpose does not pay."""
+"""Xᵀ H and the like of a block that is read once."""
 
 from typing import no_type_check
 
@@ -7,14 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmf_nets.matrix import DenseMatrix, Matrix, SparseMatrix
+from nmf_nets.matrix import Matrix, SparseMatrix
 from nmf_nets.shapes import Codes, Components, Scalar
 from nmf_nets.threads import use_threads
 
-NOTHING = np.empty((0, 0))
-
 HEIGHT = 2**20
-"""Numbers that dense rows are worked on at a time."""
+"""Numbers of dense rows that are worked on at a time: they stay in the cache."""
+
+SQUARES = 2**25
+"""Products of codes, twice the number of them, that are held at a time."""
 
 
 def add_transposed_product_(total: Tensor, X: Matrix, values: Tensor, H: Codes) -> None:
@@ -30,21 +31,31 @@ def add_transposed_product_(total: Tensor, X: Matrix, values: Tensor, H: Codes) 
 def add_ratios_(N: Tensor, Q: Tensor | None, X: Matrix, H: Codes, W: Components, floor: Scalar) -> Scalar:
     """N_j += Σ_i v_ij x_ij h_i / x̂_ij and Q_j += Σ_i v_ij x_ij (h_iᵀ h_i) / x̂_ij² of each feature j, Q_j its lower half
     row by row, (m, r) and (m, r (r + 1) / 2) in float64. Returns Σ v x log x̂.
+
+    By products with transposes: a compiled loop over the values took as long, for Q longer.
     """
-    if not isinstance(X, SparseMatrix) or H.device.type != "cpu":
-        return add_ratios_torch_(N, Q, X, H, W, floor)
-    r = H.shape[1]
-    threads = use_threads(X.values.numel() * (3 * r if Q is None else r * r))
-    weights = X.values if X.weights is None else X.weights
-    crow, columns, H_rows, values = _rows(X, H, X.values)
-    halves = NOTHING if Q is None else Q.numpy()
-    Wt = W.T.contiguous().numpy()
-    cross = np.zeros(threads)
-    _add_ratios(
-        threads, crow, columns, values, weights.contiguous().numpy(), X.weights is not None, H_rows, Wt,
-        values.dtype.type(float(floor)), N.numpy(), halves, Q is not None, cross,
-    )  # fmt: skip
-    return torch.tensor(cross.sum(), dtype=torch.float64)
+    (n, m), r = X.shape, H.shape[1]
+    height = n if Q is None else SQUARES // (r * (r + 1))
+    if not X.is_sparse:
+        height = min(height, HEIGHT // m)
+    height = max(1, height)
+    spans = [slice(start, min(n, start + height)) for start in range(0, n, height)]
+    parts = [_ratios_of(N, Q, _part(X, rows), H[rows], W, floor) for rows in spans]
+    return torch.stack(parts).sum()
+
+
+def _part(X: Matrix, rows: slice) -> Matrix:
+    return X if (rows.start, rows.stop) == (0, X.shape[0]) else X.span(rows.start, rows.stop)
+
+
+def _ratios_of(N: Tensor, Q: Tensor | None, X: Matrix, H: Codes, W: Components, floor: Scalar) -> Scalar:
+    x, x_hat = X.values if X.weights is None else X.weights * X.values, X.sample(H, W).clamp(min=floor)
+    ratio = x / x_hat
+    N += X.with_values(ratio).T @ H
+    if Q is not None:
+        k, l = torch.tril_indices(H.shape[1], H.shape[1], device=H.device)
+        Q += X.with_values(ratio / x_hat).T @ (H[:, k] * H[:, l])
+    return torch.xlogy(x, x_hat).sum(dtype=torch.float64)
 
 
 def _rows(X: SparseMatrix, H: Codes, values: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -85,65 +96,3 @@ def _add_products(threads, crow, columns, values, H, total):
                     x = values[e]
                     for k in range(r):
                         total[j, k] += x * H[i, k]
-
-
-@numba.njit(parallel=True, nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-@no_type_check
-def _add_ratios(threads, crow, columns, values, weights, weighted, H, Wt, floor, N, Q, curved, cross):
-    n, r = H.shape
-    bounds = _shares(columns, len(N), threads)
-    for thread in numba.prange(threads):
-        first, last = bounds[thread], bounds[thread + 1]
-        h = np.empty(r, np.float64)
-        logs = 0.0
-        for i in range(n):
-            for k in range(r):
-                h[k] = H[i, k]
-            for e in range(crow[i], crow[i + 1]):
-                j = columns[e]
-                if j < first or j >= last or values[e] == 0:
-                    continue
-                x = values[e] * weights[e] if weighted else values[e]
-                x_hat = 0 * floor
-                for k in range(r):
-                    x_hat += H[i, k] * Wt[j, k]
-                x_hat = max(x_hat, floor)
-                logs += x * np.log(np.float64(x_hat))
-                ratio = np.float64(x) / x_hat
-                for k in range(r):
-                    N[j, k] += ratio * h[k]
-                if curved:
-                    _add_square(ratio / x_hat, h, Q[j])
-        cross[thread] = logs
-
-
-@numba.njit(nogil=True, cache=True, fastmath={"contract"})
-@no_type_check
-def _add_square(curvature, h, half):
-    at = 0
-    for k in range(len(h)):
-        pull = curvature * h[k]
-        for l in range(k + 1):
-            half[at + l] += pull * h[l]
-        at += k + 1
-
-
-def add_ratios_torch_(N: Tensor, Q: Tensor | None, X: Matrix, H: Codes, W: Components, floor: Scalar) -> Scalar:
-    """The same by products with transposes."""
-    if isinstance(X, DenseMatrix):
-        n, r = H.shape
-        height = max(1, HEIGHT // max(X.shape[1], r * r))
-        spans = [slice(start, min(n, start + height)) for start in range(0, n, height)]
-        parts = [_ratios_of(N, Q, X.span(rows.start, rows.stop), H[rows], W, floor) for rows in spans]
-        return torch.stack(parts).sum()
-    return _ratios_of(N, Q, X, H, W, floor)
-
-
-def _ratios_of(N: Tensor, Q: Tensor | None, X: Matrix, H: Codes, W: Components, floor: Scalar) -> Scalar:
-    x, x_hat = X.values if X.weights is None else X.weights * X.values, X.sample(H, W).clamp(min=floor)
-    ratio = x / x_hat
-    N += X.with_values(ratio).T @ H
-    if Q is not None:
-        k, l = torch.tril_indices(H.shape[1], H.shape[1], device=H.device)
-        Q += X.with_values(ratio / x_hat).T @ (H[:, k] * H[:, l])
-    return torch.xlogy(x, x_hat).sum(dtype=torch.float64)

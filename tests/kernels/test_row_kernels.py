@@ -6,7 +6,7 @@ import torch
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.divergences.base import floor
 from nmf_nets.kernels.newton_columns import newton_columns, newton_columns_torch
-from nmf_nets.kernels.transposed import add_ratios_, add_ratios_torch_, add_transposed_product_
+from nmf_nets.kernels.transposed import add_ratios_, add_transposed_product_
 
 N, M, R = 60, 23, 5
 
@@ -46,20 +46,24 @@ def test_products_with_the_transpose_are_added_from_rows(dtype, threads, monkeyp
     torch.testing.assert_close(total, expected, **tolerance(dtype))
 
 
-@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize("curved", [False, True], ids=["ratios", "squares"])
-def test_ratios_of_rows_are_those_by_the_transpose(dtype, weighted, curved, threads, monkeypatch):
-    monkeypatch.setattr("nmf_nets.kernels.transposed.use_threads", lambda work: threads)
+@pytest.mark.parametrize("held", [1, 200, 2**25])
+def test_ratios_are_sums_over_rows_dense_and_sparse_however_few_are_held(dtype, weighted, curved, held, monkeypatch):
+    monkeypatch.setattr("nmf_nets.kernels.transposed.SQUARES", held)
+    monkeypatch.setattr("nmf_nets.kernels.transposed.HEIGHT", held)
     X, (H, W) = sparse(dtype, weighted), factors(dtype)
-    ways = []
-    for way in (add_ratios_, add_ratios_torch_):
-        N_, Q = torch.ones(M, R, dtype=torch.float64), torch.ones(M, R * (R + 1) // 2, dtype=torch.float64)
-        cross = way(N_, Q if curved else None, X, H, W, floor(X))
-        ways.append((N_, Q, cross))
-    for one, other in zip(*ways, strict=True):
-        torch.testing.assert_close(one, other, **tolerance(dtype))
-    assert bool((ways[0][1] != 1).any()) is curved
+    v = None if X.weights is None else X.with_values(X.weights).dense()
+    x, x_hat, h = X.dense().double(), (H @ W).double(), H.double()
+    x = x if v is None else v * x
+    k, l = torch.tril_indices(R, R)
+    expected = 1 + (x / x_hat).T @ h, (x / x_hat**2).T @ (h[:, k] * h[:, l]), torch.xlogy(x, x_hat).sum()
+    for each in (X, as_matrix(X.dense(), dtype, v)):
+        N_, Q = torch.ones(M, R, dtype=torch.float64), torch.zeros(M, R * (R + 1) // 2, dtype=torch.float64)
+        cross = add_ratios_(N_, Q if curved else None, each, H, W, floor(X))
+        found = N_, Q, cross
+        for one, other in zip(found, expected if curved else (expected[0], 0 * Q, expected[2]), strict=True):
+            torch.testing.assert_close(one, other, **tolerance(dtype))
 
 
 @pytest.mark.parametrize("linear", [0.0, 0.3])

@@ -18,9 +18,9 @@ from nmf_nets.factorization import Factorization
 from nmf_nets.penalties.l1 import L1
 from nmf_nets.penalties.l2 import L2
 from nmf_nets.row_sums.base import RowSums
-from nmf_nets.row_sums.gram import Gram
 from nmf_nets.row_sums.majoriser import Majoriser
 from nmf_nets.row_sums.newton import Newton
+from nmf_nets.row_sums.products import Products
 from nmf_nets.row_sums.totals import Totals
 from nmf_nets.updates.base import Update
 from nmf_nets.updates.hals import HALS
@@ -44,7 +44,7 @@ class Member:
         if self.name == "newton":
             return Newton(totals.least, self.weighted)
         if isinstance(self.divergence, Frobenius):
-            return Gram(HALS() if self.name == "hals" else Multiplicative(Frobenius()), heaviest=heaviest)
+            return Products(HALS() if self.name == "hals" else Multiplicative(Frobenius()), heaviest=heaviest)
         return Majoriser(self.divergence, self.weighted)
 
 

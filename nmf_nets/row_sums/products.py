@@ -20,7 +20,7 @@ from nmf_nets.updates.multiplicative import Multiplicative
 
 
 @dataclass(frozen=True)
-class Gram(RowSums):
+class Products(RowSums):
     """A = HᵀH and B = XᵀH, r² + r m numbers. Of data with weights v, those of expectation–maximisation, where
     B = (V ∘ (X − X̂))ᵀH + WᵀA and A = max v · HᵀH, and D.
 
