@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import scipy.sparse
@@ -33,6 +34,17 @@ class Matrix(ABC):
 
     values: Tensor
     weights: Tensor | None
+    _back: "ref[Matrix] | None" = None
+    """To what this is the transpose of, and is kept by; not to keep it, or the two would outlive their last use until
+    the next collection of garbage, which does not see how large they are."""
+
+    @property
+    def _made_of(self) -> "Matrix | None":
+        return None if self._back is None else self._back()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_back"}
+
     whole_mean: Scalar | None = None
     """The mean of the matrix that this one is some rows of; None for one that is whole."""
 
@@ -205,9 +217,12 @@ class DenseMatrix(Matrix):
 
     @property
     def T(self) -> "DenseMatrix":
+        made_of = self._made_of
+        if isinstance(made_of, DenseMatrix):
+            return made_of
         if self._transpose is None:
             self._transpose = DenseMatrix(self.values.T, None if self.weights is None else self.weights.T)
-            self._transpose._transpose, self._transpose.whole_mean = self, self.whole_mean
+            self._transpose._back, self._transpose.whole_mean = ref(self), self.whole_mean
         return self._transpose
 
     def __matmul__(self, D: Tensor) -> Tensor:
@@ -283,10 +298,13 @@ class SparseMatrix(Matrix):
 
     @property
     def T(self) -> "SparseMatrix":
+        made_of = self._made_of
+        if isinstance(made_of, SparseMatrix):
+            return made_of
         if self._transpose is None:
             weights = None if self.weights is None else self.with_values(self.weights)._transposed().values()
             self._transpose = SparseMatrix(self._transposed(), weights)
-            self._transpose._transpose, self._transpose.whole_mean = self, self.whole_mean
+            self._transpose._back, self._transpose.whole_mean = ref(self), self.whole_mean
         return self._transpose
 
     def _transposed(self) -> Tensor:
