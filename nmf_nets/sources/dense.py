@@ -1,6 +1,6 @@
 """A dense array whose rows can be sliced."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from nmf_nets.contents import refuse_objects
 from nmf_nets.sources.base import Source
 
 
+@runtime_checkable
 class Sliced(Protocol):
     """An array on disk: of numpy's format, of h5py or of zarr."""
 
