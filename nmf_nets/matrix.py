@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import scipy.sparse
@@ -54,6 +55,17 @@ class Matrix(ABC):
     """What these are some rows of: of a batch that ranks share, or of a matrix that is read in blocks. None where they
     are all.
     """
+
+    _back: "ref[Matrix] | None" = None
+    """To what this is the transpose of, and is kept by; not to keep it, or the two would outlive their last use until
+    the next collection of garbage, which does not see how large they are."""
+
+    @property
+    def _made_of(self) -> "Matrix | None":
+        return None if self._back is None else self._back()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_back"}
 
     @property
     @abstractmethod
@@ -229,9 +241,12 @@ class DenseMatrix(Matrix):
 
     @property
     def T(self) -> "DenseMatrix":
+        made_of = self._made_of
+        if isinstance(made_of, DenseMatrix):
+            return made_of
         if self._transpose is None:
             self._transpose = DenseMatrix(self.values.T, None if self.weights is None else self.weights.T)
-            self._transpose._transpose = self
+            self._transpose._back = ref(self)
             self._transpose.part_of = self.part_of and self.part_of.T
         return self._transpose
 
@@ -308,10 +323,13 @@ class SparseMatrix(Matrix):
 
     @property
     def T(self) -> "SparseMatrix":
+        made_of = self._made_of
+        if isinstance(made_of, SparseMatrix):
+            return made_of
         if self._transpose is None:
             weights = None if self.weights is None else self.with_values(self.weights)._transposed().values()
             self._transpose = SparseMatrix(self._transposed(), weights)
-            self._transpose._transpose = self
+            self._transpose._back = ref(self)
             self._transpose.part_of = self.part_of and self.part_of.T
         return self._transpose
 

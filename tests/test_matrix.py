@@ -1,4 +1,7 @@
+import gc
 import warnings
+import weakref
+from copy import copy
 
 import numpy as np
 import pandas as pd
@@ -656,3 +659,18 @@ def test_detached_is_the_same_matrix_without_a_graph(kind, weighted):
         assert not made.detach().values.requires_grad
         assert torch.equal(made.detach().values, X.values)
         assert made.detach().weights is X.weights
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_a_matrix_and_its_transpose_end_with_their_last_use(kind):
+    X = as_matrix(np.eye(3) if kind == "dense" else scipy.sparse.csr_array(np.eye(3)))
+    gc.disable()
+    try:
+        assert X.T.T is X
+        assert torch.equal(copy(X.T).T.dense(), X.dense())
+        seen, T = weakref.ref(X), X.T
+        del X
+        assert seen() is None
+        assert torch.equal(T.T.dense(), torch.eye(3, dtype=torch.float64))
+    finally:
+        gc.enable()

@@ -80,7 +80,8 @@ class NpyWriter:
 
     def __init__(self, path: str | Path, dtype: Any, width: Sequence[int] = ()):
         self.dtype, self.width, self.rows = np.dtype(dtype), tuple(width), 0
-        self._file: BinaryIO = Path(path).open("wb")
+        path = Path(path)
+        self._file: BinaryIO = path.open("wb")
         self._write_header()
 
     def append(self, rows: np.ndarray) -> None:
