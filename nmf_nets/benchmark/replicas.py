@@ -82,7 +82,7 @@ def trained(net: Net, X: Matrix, group: Group) -> tuple[float, torch.Tensor, flo
     for epoch in range(EPOCHS):
         loader.sampler.set_epoch(epoch)
         for batch in loader:
-            optimizer.step(closure=partial(made.objective, batch))
+            optimizer.step(closure=partial(made.objective, batch))  # pyright: ignore
     seconds = (time.perf_counter() - began) / EPOCHS
     group.gather_(*made.encoder.of_rows)
     factors = made.own_factors(X)

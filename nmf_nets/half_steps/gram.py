@@ -32,7 +32,8 @@ class GramHalfStep(HalfStep):
 
     def __init__(self, solve: Solve, X: Matrix, W: Components, terms: Terms, group: Group = ALONE, lift: float = 0.0):
         self.solve, self.X, self.terms, self.group, self.lift = solve, X, terms, group, lift
-        self.B, self.G = with_entries(*group.summed(X @ W.T, W @ W.T), terms)
+        B, G = group.summed(X @ W.T, W @ W.T)
+        self.B, self.G = with_entries(B, G, terms)
 
     def codes(self, H: Codes | None, repeats: int = 1, progress: float = 0.0) -> Codes:
         if H is None:
@@ -43,7 +44,8 @@ class GramHalfStep(HalfStep):
         return solved_where_free(self.solve, H, B, G, self.terms, repeats, progress)
 
     def value(self, H: Codes) -> Scalar:
-        value = gram_value(*self.group.summed(self.X.square_norm), self.B, self.G, H)
+        (square_norm,) = self.group.summed(self.X.square_norm)
+        value = gram_value(square_norm, self.B, self.G, H)
         return value + sum(penalty.value(H) for penalty in self.terms.beyond_entries)
 
 

@@ -58,7 +58,8 @@ class GramSteps(HalfStep):
         return gram_steps(H, self.B, self.G, self.linear, repeats, progress)
 
     def value(self, H: Codes) -> Scalar:
-        return gram_value(*self.group.summed(self.X.square_norm), self.B - self.linear, self.G, H)
+        (square_norm,) = self.group.summed(self.X.square_norm)
+        return gram_value(square_norm, self.B - self.linear, self.G, H)
 
 
 class SplitSteps(HalfStep):
