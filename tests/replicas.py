@@ -41,7 +41,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "block, mlp, KL": ("encoder=mlp", KL),
     "block, refined": ("encoder=refined", "encoder@encoder.inner=lista", "encoder.ramp=1", "encoder.distillation=0.1"),
     "block, batches": (BATCHES,),
-    "block, tiny batches, KL": (TINY, KL),
+    "block, batches, KL": (BATCHES, KL),
     "block, holes": (*HOLES,),
     "block, holes, imputed": (*HOLES, "update=pivoting"),
     "block, holes, KL": (*HOLES, KL),

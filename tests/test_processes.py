@@ -43,7 +43,7 @@ def test_two_processes_leave_the_run_of_one_and_one_goes_on_with_it(command, one
     assert log.read_text().count("run directory:") == log.read_text().count("net, own codes") == 1
     steps = [json.loads(line)["step"] for line in (tmp_path / "both" / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
-    assert command("resume=both", "trainer.devices=1", "trainer.max_epochs=6").code == 0
+    assert command("resume=both", "trainer.devices=1", "trainer.strategy=auto", "trainer.max_epochs=6").code == 0
     assert command(*QUICK, *NET, "hydra.run.dir=one", "trainer.max_epochs=6").code == 0
     one, both = (load_file(tmp_path / name / "factors.safetensors") for name in ("one", "both"))
     for name in ("H", "W"):
