@@ -44,7 +44,7 @@ def as_matrix(
         return _dense(X, dtype, name, least)
     if scipy.sparse.issparse(X):
         return _sparse(X, dtype, name, least)
-    if _is_frame(X):
+    if is_frame(X):
         X = _numpy_of(X, name)
     if np.ma.is_masked(X):
         place = ", ".join(str(i) for i in np.argwhere(np.ma.getmaskarray(X))[0])
@@ -102,7 +102,7 @@ def host_array(X: Any, name: str) -> tuple[Any, torch.device]:
         return (_widened(host.cpu()).numpy() if host.layout == torch.strided else _scipy_of(host, name)), X.device
     if scipy.sparse.issparse(X):
         return X, torch.device("cpu")
-    array = _numbers_of(_numpy_of(X, name) if _is_frame(X) else X, name)
+    array = _numbers_of(_numpy_of(X, name) if is_frame(X) else X, name)
     return (np.ma.filled(X.astype(float), np.nan) if np.ma.isMaskedArray(X) else array), torch.device("cpu")
 
 
@@ -185,7 +185,8 @@ def _cast(X: Any, target: np.dtype) -> Any:
         return X.astype(target, copy=False)
 
 
-def _is_frame(X: Any) -> bool:
+def is_frame(X: Any) -> bool:
+    """Whether it is a table as pandas has them."""
     return hasattr(X, "dtypes") and hasattr(X, "to_numpy") and not isinstance(X, type)
 
 

@@ -153,10 +153,11 @@ def _read_npy(path: Path) -> np.ndarray:
 
 
 def _read_npz(path: Path, key: str | None) -> Contents:
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     if key is None and {"format", "shape"} <= set(arrays):
-        return _told(arrays, scipy.sparse.load_npz(path))
+        with path.open("rb") as opened:
+            return _told(arrays, scipy.sparse.load_npz(opened))
     return _found_in(arrays, path, key)
 
 

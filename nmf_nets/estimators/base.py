@@ -151,6 +151,8 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
         try:
             self._divergence.refuse(found)
         except Refusal as refusal:
+            if self._divergence.beta > 0:
+                raise
             raise Refusal(
                 "When beta_loss <= 0 and X contains zeros, the solver may diverge. Please add small values to X, or "
                 f"use a positive beta_loss: {refusal}"
