@@ -116,6 +116,11 @@ def attended(name: str, number: int, seconds: float) -> tuple[int, dict[str, tup
         return 1, {f"the process ended with {process.exitcode}": (1, last)}
 
 
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m hostile", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
@@ -136,18 +141,18 @@ def main() -> None:
             count, failures = attended(name, number, min(asked.seconds, max(1.0, until - began)))
             cases[name] += count
             failed[name] += sum(many for many, _ in failures.values())
-            print(f"{name}: {count} cases in {time.monotonic() - began:.0f} s, seed {number}", flush=True)
+            say(f"{name}: {count} cases in {time.monotonic() - began:.0f} s, seed {number}")
             for place, (many, case) in failures.items():
                 if (name, place) not in shown:
-                    print(f"  FAILED {many} times: {place}\n    {case[:SHOWN]}", flush=True)
+                    say(f"  FAILED {many} times: {place}\n    {case[:SHOWN]}")
                 shown[name, place] = case
             if asked.log is not None:
                 with asked.log.open("a") as log:
                     said = {"door": name, "seed": number, "cases": count, "failures": failures}
                     log.write(json.dumps(said) + "\n")
-    print(f"\n{'door':40} {'cases':>9} {'failing':>8} {'places':>7}")
+    say(f"\n{'door':40} {'cases':>9} {'failing':>8} {'places':>7}")
     for name in names:
-        print(f"{name:40} {cases[name]:9} {failed[name]:8} {sum(door == name for door, _ in shown):7}")
+        say(f"{name:40} {cases[name]:9} {failed[name]:8} {sum(door == name for door, _ in shown):7}")
     sys.exit(1 if shown else 0)
 
 

@@ -183,7 +183,31 @@ ODD = (
 )
 """Values that an argument may be given, whatever it is for."""
 
-ARGUMENTS = ["n_components", "divergence", "solver", "init", "start", "weights", "l1_H", "l1_W", "l2_H", "l2_W", "penalties_H", "penalties_W", "frozen_H", "frozen_W", "max_iter", "tol", "kkt_tol", "max_seconds", "check_every", "callback", "progress", "seed", "dtype"]
+ARGUMENTS = [
+    "n_components",
+    "divergence",
+    "solver",
+    "init",
+    "start",
+    "weights",
+    "l1_H",
+    "l1_W",
+    "l2_H",
+    "l2_W",
+    "penalties_H",
+    "penalties_W",
+    "frozen_H",
+    "frozen_W",
+    "max_iter",
+    "tol",
+    "kkt_tol",
+    "max_seconds",
+    "check_every",
+    "callback",
+    "progress",
+    "seed",
+    "dtype",
+]
 
 NICE = np.array([[1.0, 2.0, 0.0], [0.5, 0.0, 3.0], [1.0, 1.0, 1.0], [2.0, 4.0, 0.0]])
 
