@@ -30,7 +30,7 @@ def refuse_n_components(n_components: object, most: int | None = None) -> None:
 
 def generator_of(seed: object) -> torch.Generator:
     """Raises Refusal for what is no seed of torch's."""
-    if not isinstance(seed, Integral) or isinstance(seed, bool) or not -(2**63) <= seed < 2**64:
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or not -(2**63) <= int(seed) < 2**64:
         raise Refusal(f"seed must be an integer of at most 64 bits, but is {seed!r}.")
     return torch.Generator().manual_seed(int(seed))
 

@@ -117,7 +117,7 @@ SETTINGS = {
 }
 
 
-def settings_of(names: tuple[str, ...], probability: Any = st.booleans()) -> st.SearchStrategy[dict[str, Any]]:
+def settings_of(names: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
     """Some of the settings, the others left as they are."""
     return st.fixed_dictionaries(
         {"max_iter": SETTINGS["max_iter"]}, optional={name: SETTINGS[name] for name in names if name != "max_iter"}
@@ -273,12 +273,12 @@ def start_of_factorize(inputs: tuple[Given, Given | None, Given | None, dict[str
         return
     r = more["n_components"]
     assert_result(result, X.truth, r, more)
-    for given, name, found in ((H, "frozen_H", as_numpy(result.H).T), (W, "frozen_W", as_numpy(result.W))):
+    for factor, name, found in ((H, "frozen_H", as_numpy(result.H).T), (W, "frozen_W", as_numpy(result.W))):
         held = more.get(name)
         if held is None or held is False:
             continue
         kept = np.broadcast_to(np.asarray(held), r)
-        begun = given.truth.T if name == "frozen_H" else given.truth
+        begun = factor.truth.T if name == "frozen_H" else factor.truth
         np.testing.assert_allclose(found[kept], begun[kept].astype(found.dtype), rtol=1e-5)
 
 

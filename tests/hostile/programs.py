@@ -33,13 +33,17 @@ def ended(program, *words: str) -> tuple[int, str]:
     """Its exit code and what it said on the standard error, in an empty directory."""
     said = io.StringIO()
     environment = {"HOME": os.getcwd(), "WANDB_MODE": "disabled"}
-    with patch.object(sys, "argv", ["program", *words]), patch.dict(os.environ, environment):
-        with redirect_stdout(io.StringIO()), redirect_stderr(said):
-            try:
-                program()
-                code = 0
-            except SystemExit as stop:
-                code = stop.code if isinstance(stop.code, int) else 1
+    with (
+        patch.object(sys, "argv", ["program", *words]),
+        patch.dict(os.environ, environment),
+        redirect_stdout(io.StringIO()),
+        redirect_stderr(said),
+    ):
+        try:
+            program()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
     return code, said.getvalue()
 
 
