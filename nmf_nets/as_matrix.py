@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nmf_nets.matrix import DenseMatrix, Matrix, SparseMatrix, csr_tensor
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, first_line
 
 
 def as_matrix(
@@ -33,8 +33,10 @@ def as_matrix(
     first_row: where X is a block of a larger matrix, its place in it: refusals count rows from there, and nothing of it
     need have been observed.
     Raises Refusal for NaN, infinity, a negative entry (with the first position), for any number of dimensions but
-    two, for an empty matrix and for entries that are not real numbers.
+    two, for an empty matrix, for entries that are not real numbers and for another dtype than float32 and float64.
     """
+    if dtype not in (None, torch.float32, torch.float64):
+        raise Refusal(f"dtype is {dtype!r}, but must be torch.float32, torch.float64, or None for that of {name}.")
     if weights is not None:
         if signed:
             raise Refusal("signed data take no weights; impute what is missing, or shift the data to be non-negative.")
@@ -44,34 +46,40 @@ def as_matrix(
         return found
     least, first_row = -math.inf if signed else 0.0, first_row or 0
     if isinstance(X, Matrix):
-        return X if dtype in (None, X.dtype) else X.to(dtype)
+        return X if dtype in (None, X.dtype) else _in_dtype(X, dtype, name)
     if isinstance(X, Tensor):
         X = X.detach()
         if X.layout != torch.strided:
-            return _sparse(_scipy_of(X), dtype, name, least, first_row).to(X.device)
+            return _sparse(_scipy_of(X, name), dtype, name, least, first_row).to(X.device)
         return _dense(X, dtype, name, least, first_row)
     if scipy.sparse.issparse(X):
         return _sparse(X, dtype, name, least, first_row)
-    if hasattr(X, "dtypes") and hasattr(X, "to_numpy"):
-        X = _numpy_of(X)
+    if is_frame(X):
+        X = _numpy_of(X, name)
     if np.ma.is_masked(X):
         place = ", ".join(str(i) for i in np.argwhere(np.ma.getmaskarray(X))[0])
         raise Refusal(f"{name} must be complete, but {name}[{place}] is masked; drop or impute it, or give weights.")
-    try:
-        array = np.asarray(X)
-    except ValueError as error:
-        raise Refusal(f"{name} must be a table of numbers with rows of one length; numpy says: {error}.") from error
-    refuse_kind(array.dtype, name)
+    array = _numbers_of(X, name)
     if any(step < 0 or step % array.itemsize for step in array.strides):  # torch has no such strides
-        array = np.ascontiguousarray(array)
+        array = array.copy(order="C")  # numpy calls a single entry contiguous whatever its strides are
     array = _cast(array, target_dtype(array.dtype, dtype))
     # torch wants a writable buffer; nothing here writes, but a read-only array must not warn.
     return _dense(torch.from_numpy(array if array.flags.writeable else array.copy()), dtype, name, least, first_row)
 
 
+def _in_dtype(X: Any, dtype: torch.dtype, name: str) -> Matrix:
+    found = X.to(dtype)
+    for place in torch.nonzero(~torch.isfinite(found.values))[:1].tolist():
+        i, j = (
+            place if isinstance(X, DenseMatrix) else (int(X.row_of_value[place[0]]), int(X.column_of_value[place[0]]))
+        )
+        _refuse_entry(i, j, float(found.values[tuple(place)]), name)
+    return found
+
+
 def _weighted(X: Any, weights: Any, dtype: torch.dtype | None, first_row: int) -> Matrix:
     """X where it was observed; nothing else of it is looked at."""
-    (X, device), (V, _) = _host_array(X), _host_array(weights)
+    (X, device), (V, _) = host_array(X, "X"), host_array(weights, "weights")
     for name, M in (("X", X), ("weights", V)):
         refuse_kind(M.dtype, name)
         refuse_shape(tuple(M.shape), name)
@@ -87,25 +95,35 @@ def _weighted(X: Any, weights: Any, dtype: torch.dtype | None, first_row: int) -
             _refuse_entry(first_row + int(place[0][which]), int(place[1][which]), float(values[which]))
         found: Matrix = SparseMatrix(pattern.with_values(torch.from_numpy(values)).csr, pattern.values)
     else:
-        V = _dense(torch.from_numpy(V.astype(target)), None, "weights", first_row=first_row).values
+        V = _dense(torch.from_numpy(_cast(V, target).copy()), None, "weights", first_row=first_row).values
         values = _cast(X.toarray() if scipy.sparse.issparse(X) else X, target)
         seen = torch.from_numpy(np.where(V.numpy() > 0, values, target.type(0)))
         found = DenseMatrix(_dense(seen, None, first_row=first_row).values, V)
     return found.to(device)
 
 
-def _host_array(X: Any) -> tuple[Any, torch.device]:
+def host_array(X: Any, name: str) -> tuple[Any, torch.device]:
     """As numpy's array or a scipy sparse one, and the device that it came from."""
     if isinstance(X, Matrix):
         return X.numpy(), X.device
     if isinstance(X, Tensor):
         host = X.detach()
-        return (host.cpu().numpy() if host.layout == torch.strided else _scipy_of(host)), X.device
+        return (_widened(host.cpu()).numpy() if host.layout == torch.strided else _scipy_of(host, name)), X.device
     if scipy.sparse.issparse(X):
         return X, torch.device("cpu")
-    if hasattr(X, "dtypes") and hasattr(X, "to_numpy"):
-        X = _numpy_of(X)
-    return (np.ma.filled(X.astype(float), np.nan) if np.ma.isMaskedArray(X) else np.asarray(X)), torch.device("cpu")
+    array = _numbers_of(_numpy_of(X, name) if is_frame(X) else X, name)
+    return (np.ma.filled(X.astype(float), np.nan) if np.ma.isMaskedArray(X) else array), torch.device("cpu")
+
+
+def _numbers_of(X: Any, name: str) -> np.ndarray:
+    try:
+        array = np.asarray(X)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Refusal(
+            f"{name} must be a table of numbers with rows of one length; numpy says: {first_line(error)}."
+        ) from error
+    refuse_kind(array.dtype, name)
+    return array
 
 
 def _dense(
@@ -129,7 +147,12 @@ def _sparse(X: Any, dtype: torch.dtype | None, name: str = "X", least: float = 0
     target = target_dtype(X.dtype, dtype)
     if X.format in ("lil", "dok"):  # these convert entry by entry; the others cast at once
         X = X.tocoo()
-    csr: Any = scipy.sparse.csr_array(_cast(X, target))
+    try:
+        csr: Any = scipy.sparse.csr_array(_cast(X, target))
+    except MemoryError as error:
+        raise Refusal(
+            f"{name} of the shape {X.shape} takes more memory by rows than there is; leave out rows that are empty."
+        ) from error
     if not csr.has_canonical_format or not csr.data.all():
         csr = csr.copy()
         csr.sum_duplicates()
@@ -142,13 +165,17 @@ def _sparse(X: Any, dtype: torch.dtype | None, name: str = "X", least: float = 0
     return SparseMatrix(csr_tensor(crow, columns, values, (csr.shape[0], csr.shape[1])))
 
 
-def _scipy_of(X: Tensor) -> scipy.sparse.csr_array:
+def _scipy_of(X: Tensor, name: str) -> scipy.sparse.csr_array:
     if X.dim() != 2:
-        refuse_shape(tuple(X.shape))
+        refuse_shape(tuple(X.shape), name)
     X = X.cpu().to_sparse_coo().coalesce()
-    values = X.values()
-    values = (values.float() if values.dtype in (torch.bfloat16, torch.float16) else values).numpy()
+    values = _widened(X.values()).numpy()
     return scipy.sparse.csr_array(scipy.sparse.coo_array((values, tuple(X.indices().numpy())), shape=tuple(X.shape)))
+
+
+def _widened(X: Tensor) -> Tensor:
+    """In a dtype that numpy and scipy have."""
+    return X.float() if X.dtype in (torch.bfloat16, torch.float16) else X
 
 
 def target_dtype(own: np.dtype, asked: torch.dtype | None) -> np.dtype:
@@ -171,11 +198,16 @@ def _cast(X: Any, target: np.dtype) -> Any:
         return X.astype(target, copy=False)
 
 
-def _numpy_of(frame: Any) -> np.ndarray:
+def is_frame(X: Any) -> bool:
+    """Whether it is a table as pandas has them."""
+    return hasattr(X, "dtypes") and hasattr(X, "to_numpy") and not isinstance(X, type)
+
+
+def _numpy_of(frame: Any, name: str = "X") -> np.ndarray:
     """The numbers of a frame, also where its columns differ in dtype or are nullable."""
     if not hasattr(frame.dtypes, "items"):
         return frame.to_numpy()
-    _refuse_text_columns(frame)
+    _refuse_text_columns(frame, name)
     array = frame.to_numpy()
     return array if array.dtype.kind in "biuf" else frame.to_numpy(dtype=np.float64, na_value=np.nan)
 
@@ -186,10 +218,12 @@ def refuse_kind(dtype: np.dtype, name: str = "X") -> None:
         raise Refusal(f"{name} must hold real numbers, but its dtype is {dtype}; drop or encode what is not a number.")
 
 
-def _refuse_text_columns(frame: Any) -> None:
-    for name, dtype in frame.dtypes.items():
+def _refuse_text_columns(frame: Any, name: str) -> None:
+    for column, dtype in frame.dtypes.items():
         if getattr(dtype, "kind", "O") not in "biuf":
-            raise Refusal(f"X must hold real numbers, but column {name!r} is of type {dtype}; drop or encode it.")
+            raise Refusal(
+                f"{name} must hold real numbers, but column {column!r} is of type {dtype}; drop or encode it."
+            )
 
 
 def refuse_shape(shape: tuple[int, ...], name: str = "X") -> None:

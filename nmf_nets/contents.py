@@ -3,8 +3,6 @@
 import gzip
 import logging
 import math
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +15,7 @@ import scipy.io
 import scipy.sparse
 
 from nmf_nets.extras import extra
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, first_line
 
 log = logging.getLogger(__name__)
 
@@ -125,19 +123,19 @@ def contents_of(path: Path, key: str | None = None, index_column: str | int | No
 @contextmanager
 def reading(path: Path, kind: str) -> Iterator[None]:
     """Makes one sentence of what a library says of a file that it cannot read."""
-    if not path.exists():
-        raise Refusal(f"{str(path)!r} cannot be read, as there is no such file (seen from {Path.cwd()}).")
     try:
+        if not path.exists():
+            raise Refusal(f"{str(path)!r} cannot be read, as there is no such file (seen from {Path.cwd()}).")
         yield
     except Refusal:
         raise
-    except BROKEN as error:
-        said = next(iter(str(error).splitlines()), type(error).__name__)
-        raise Refusal(f"{path} cannot be read as {kind}: {said.rstrip('.')}.") from error
-
-
-BROKEN = (ValueError, TypeError, KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""What libraries raise for a file that is cut off, or is not what it is called."""
+    except MemoryError as error:
+        raise Refusal(
+            f"{path} asks for more memory than there is: {first_line(error)}; it is too large for this machine, or "
+            "damaged where it says how large it is."
+        ) from error
+    except Exception as error:  # libraries fail in many ways on a file that is cut off, or is not what it is called
+        raise Refusal(f"{path} cannot be read as {kind}: {first_line(error)}.") from error
 
 
 def refuse_broken(X: Any) -> None:
@@ -149,11 +147,17 @@ def refuse_broken(X: Any) -> None:
 # Arrays by name -------------------------------------------------------------------------------------------------------
 
 
+def _read_npy(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
 def _read_npz(path: Path, key: str | None) -> Contents:
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     if key is None and {"format", "shape"} <= set(arrays):
-        return _told(arrays, scipy.sparse.load_npz(path))
+        with path.open("rb") as opened:
+            return _told(arrays, scipy.sparse.load_npz(opened))
     return _found_in(arrays, path, key)
 
 
@@ -338,6 +342,8 @@ def _of_table(frame: pd.DataFrame, path: Path, index_column: str | int | None) -
             shown = ", ".join(map(str, frame.columns[:5]))
             raise Refusal(f"data.index_column is {index_column!r}, but the columns of {path} are {shown}, …")
         samples = tuple(map(str, frame.pop(index_column)))
+    if not frame.shape[1]:
+        raise Refusal(f"{path} has no columns{' but the index column' if samples else ''}; it must hold numbers.")
     if str(frame.columns[0]) == "Unnamed: 0":
         raise Refusal(
             f"{path} has a first column without a name, as pandas writes for row numbers; drop it, or set "
@@ -370,7 +376,7 @@ KEYED = (".npz", ".zarr", ".h5", ".hdf5")
 """Formats that may hold several arrays."""
 
 READERS: dict[str, Callable[[Path, str | None], Any]] = {
-    ".npy": lambda path, key: np.load(path, allow_pickle=False),
+    ".npy": lambda path, key: _read_npy(path),
     ".npz": _read_npz,
     ".mtx": lambda path, key: scipy.io.mmread(path),
     ".csv": lambda path, key: _read_table(path, ","),

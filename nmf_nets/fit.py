@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.beta import beta_divergence
 from nmf_nets.factorization import Factorization, refuse_equal_components
-from nmf_nets.inits.base import Init, refuse_n_components
+from nmf_nets.inits.base import Init, generator_of, refuse_n_components
 from nmf_nets.inits.kmeans import kmeans
 from nmf_nets.inits.nndsvd import nndsvd
 from nmf_nets.inits.nndsvda import nndsvda
@@ -33,7 +34,7 @@ from nmf_nets.metrics.kkt_residual import rough_kkt_residual
 from nmf_nets.penalties.base import Penalty
 from nmf_nets.penalties.l1 import L1
 from nmf_nets.penalties.l2 import L2
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, refuse_count, refuse_number
 from nmf_nets.solver import Solver
 from nmf_nets.solvers import SOLVERS, named
 
@@ -128,6 +129,12 @@ def factorize(
     refuse_n_components(n_components)
     returned = as_given(X)
     D = divergence_of(divergence)
+    if not isinstance(solver, str | Solver):
+        raise Refusal(f"solver is {solver!r}, but must be one of auto, {', '.join(SOLVERS)}, or a Solver.")
+    if not (callback is None or callable(callback)):
+        raise Refusal(f"callback is {callback!r}, but must be a function of a Moment and a Factorization, or None.")
+    if not isinstance(progress, bool):
+        raise Refusal(f"progress is {progress!r}, but must be True or False.")
     signed = solver.signed if isinstance(solver, Solver) else solver in SOLVERS and SOLVERS[solver](D).signed
     X = as_matrix(X, dtype, weights, signed=signed)
     D.refuse(X)
@@ -185,6 +192,12 @@ class Watch:
         before = self.history[-1] if self.history else Moment(0, 0.0, math.inf, 1.0)
         what = self.criterion
         loss = float(what.total(self.X, factors)) * self.unit**what.divergence.beta
+        if not math.isfinite(loss):
+            raise Refusal(
+                f"the loss is {loss} after {iteration} iterations: X, the start or the penalties are too uneven for "
+                f"divergence with β = {what.divergence.beta:g} in {self.X.dtype}; divide X by its largest entry, or "
+                "choose float64 or another divergence."
+            )
         residual = math.nan
         if self.kkt_tol is not None:
             residual = rough_kkt_residual(self.X, factors, what.divergence, what.on_H, what.on_W)
@@ -222,12 +235,10 @@ def refuse_numbers(
 ) -> None:
     """Raises Refusal for a bound that is none."""
     for name, value in {"tol": tol, "kkt_tol": 0.0 if kkt_tol is None else kkt_tol}.items():
-        if not value >= 0:
-            raise Refusal(f"{name} must be at least 0, but is {value!r}.")
+        refuse_number(name, value)
     for name, value in {"max_iter": max_iter, "check_every": check_every}.items():
-        if not isinstance(value, int) or value < 1:
-            raise Refusal(f"{name} must be an integer of at least 1, but is {value!r}.")
-    if max_seconds is not None and not max_seconds > 0:
+        refuse_count(name, value)
+    if max_seconds is not None and not (isinstance(max_seconds, Real) and max_seconds > 0):
         raise Refusal(f"max_seconds must be more than 0, but is {max_seconds!r}.")
 
 
@@ -245,9 +256,13 @@ def divergence_of(given: str | float | Divergence) -> Divergence:
     if isinstance(given, str):
         name = given.lower().replace("-", "_")
         if name not in DIVERGENCES:
-            raise Refusal(f"divergence is {given!r}, but must be one of {', '.join(DIVERGENCES)}, or β, a number.")
+            raise Refusal(
+                f"divergence is {given!r}, but must be one of {', '.join(DIVERGENCES)}, or β, a finite number."
+            )
         return beta_divergence(DIVERGENCES[name])
-    return beta_divergence(given)
+    if not isinstance(given, Real) or isinstance(given, bool) or not math.isfinite(given):
+        raise Refusal(f"divergence is {given!r}, but must be one of {', '.join(DIVERGENCES)}, or β, a finite number.")
+    return beta_divergence(float(given))
 
 
 def _terms(
@@ -279,7 +294,9 @@ def penalties_of(
     """All of one factor, for X / unit. Raises Refusal for what is no list of penalties."""
     if not isinstance(others, Sequence) or not all(isinstance(penalty, Penalty) for penalty in others):
         raise Refusal(f"penalties_{side} must be a list of penalties, [L1(0.1)] say, but is {others!r}.")
-    given = [*([L1(l1)] if l1 else []), *([L2(l2)] if l2 else []), *others]
+    for name, strength in ((f"l1_{side}", l1), (f"l2_{side}", l2)):
+        refuse_number(name, strength)
+    given = [*([L1(float(l1))] if l1 else []), *([L2(float(l2))] if l2 else []), *others]
     return tuple(penalty.rescaled(1 / unit, divergence.beta) for penalty in given)
 
 
@@ -298,10 +315,12 @@ def _start(
         for side, terms in (("H", on_H), ("W", on_W)):
             if terms.frozen is not None:
                 raise Refusal(f"frozen_{side} keeps components as they started; give start=(H, W).")
-        generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+        generator = seed if isinstance(seed, torch.Generator) else generator_of(seed)
         if init == "auto" and recipe.signed:
             init = random_codes
         return init_of(init, X, n_components)(X, n_components, generator)
+    if not isinstance(start, Factorization) and not (isinstance(start, tuple | list) and len(start) == 2):
+        raise Refusal(f"start must be a Factorization or (H, W), but is a {type(start).__name__}.")
     H, W = (start.H, start.W) if isinstance(start, Factorization) else start
     n, m = X.shape
     H = None if H is None else _factor("H", H, (n, n_components), X, unit)
@@ -325,12 +344,12 @@ def _start(
 
 def init_of(init: str | Init, X: Matrix, n_components: int) -> Init:
     """By name, or itself; auto is nndsvda where there are enough singular vectors and no weights, else random."""
-    if not isinstance(init, str):
+    if callable(init):
         return init
     if init == "auto":
         init = "nndsvda" if X.weights is None and n_components <= min(X.shape) else "random"
-    if init not in INITS:
-        raise Refusal(f"init is {init!r}, but must be one of auto, {', '.join(INITS)}.")
+    if not isinstance(init, str) or init not in INITS:
+        raise Refusal(f"init is {init!r}, but must be one of auto, {', '.join(INITS)}, or what makes a start.")
     return INITS[init]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmf_nets.as_matrix import as_matrix
+from nmf_nets.as_matrix import as_matrix, is_frame
 from nmf_nets.decoders.base import Decoder
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.exact import MOST, TOLERANCE
@@ -117,7 +117,7 @@ class Model:
     def matrix(self, X: Any) -> Matrix:
         """The rows as they are given. Raises Refusal for features that are not those of the net."""
         names, m = self.feature_names, self.W.shape[1]
-        found = [*X.columns] if hasattr(X, "columns") and hasattr(X, "dtypes") else []
+        found = [*X.columns] if is_frame(X) and hasattr(X, "columns") else []
         if names is not None and found and all(isinstance(name, str) for name in found) and tuple(found) != names:
             other = next((pair for pair in zip(found, names, strict=False) if pair[0] != pair[1]), None)
             raise Refusal(

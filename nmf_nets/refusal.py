@@ -1,6 +1,8 @@
 """What is raised at the door."""
 
-from numbers import Integral
+import math
+import sys
+from numbers import Integral, Real
 
 
 class Refusal(ValueError):
@@ -20,3 +22,15 @@ def refuse_count(name: str, value: object) -> None:
     """Raises Refusal unless the value is an integer of at least 1."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise Refusal(f"{name} must be an integer of at least 1, but is {value!r}.")
+
+
+def refuse_number(name: str, value: object, most: float | None = None) -> None:
+    """Raises Refusal unless the value is a finite number from 0 to `most`."""
+    try:
+        number = float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not 0 <= number <= (sys.float_info.max if most is None else most):
+        raise Refusal(
+            f"{name} must be a number {f'from 0 to {most:g}' if most else 'of at least 0'}, but is {value!r}."
+        )

@@ -131,11 +131,23 @@ class RunDirectory:
         write(self.factors, save(tensors, {"schema": SCHEMA, **counts, **about}))
 
     def measurements(self) -> list[dict[str, Any]]:
-        """The whole lines of metrics.jsonl; a last line that was cut off is left out."""
+        """The whole lines of metrics.jsonl; a last line that was cut off is left out.
+
+        Raises Refusal for a line that is no object of JSON with a step.
+        """
         if not self.metrics.exists():
             return []
-        lines = self.metrics.read_text().split("\n")
-        return [json.loads(line) for line in lines[:-1]]
+        found = []
+        for number, line in enumerate(self.metrics.read_bytes().split(b"\n")[:-1], 1):
+            try:
+                found.append(json.loads(line))
+                found[-1]["step"]
+            except (ValueError, RecursionError, TypeError, LookupError) as error:
+                raise Refusal(
+                    f"line {number} of {self.metrics} is no measurement ({first_line(error)}); the file is damaged, "
+                    "take the line out."
+                ) from error
+        return found
 
     def forget_after(self, step: int) -> None:
         """Drops the measurements that a run resumed from this step will make again."""

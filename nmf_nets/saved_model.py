@@ -135,7 +135,7 @@ def load(directory: str | Path, device: str | torch.device = "cpu", allow: Seque
     tensors, digest = _read_tensors(path)
     decoder = _decoder(about, tensors, path)
     columns = len(decoder.W) // decoder.lags
-    H = decoder.W.new_ones(about.n_samples, columns)
+    H = decoder.W.new_ones(1, columns).expand(about.n_samples, columns)  # however many the file says
     start = Factorization(H, decoder.W[:columns], decoder.copies // decoder.lags)
     encoder = _made(about.encoder, Encoder, path, lambda make: given(make, decoder=decoder)(start))
     encoder.forget_()

@@ -3,7 +3,6 @@
 from copy import deepcopy
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from nmf_nets.as_matrix import as_matrix
@@ -11,7 +10,7 @@ from nmf_nets.criterion import PLAIN, Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization, refuse_equal_components
 from nmf_nets.fit import divergence_of, init_of
-from nmf_nets.inits.base import Init, refuse_n_components
+from nmf_nets.inits.base import Init, generator_of, refuse_n_components
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
 from nmf_nets.refusal import Refusal
@@ -148,7 +147,5 @@ class Stream:
     def _first(self, X: Matrix) -> Components:
         if not float(X.mean) > 0:
             raise Refusal("the first batch is zero everywhere, which says nothing of W; begin with another, or give W.")
-        W: Tensor = init_of(self.init, X, self.n_components)(
-            X, self.n_components, torch.Generator().manual_seed(self.seed)
-        ).W
+        W: Tensor = init_of(self.init, X, self.n_components)(X, self.n_components, generator_of(self.seed)).W
         return W

@@ -125,11 +125,17 @@ def make_net(config: DictConfig, data: MatrixDataModule) -> tuple[NonNegativeAut
         decoder=decoder,
         optimizer=part(config.optimizer),
         head=head,
-        penalties_H=[given(part(node), X=X)() for node in config.penalties_H.values()],
-        penalties_W=[given(part(node), X=X.T)() for node in config.penalties_W.values()],
-        penalties_HW=[part(node)() for node in config.penalties_HW.values()],
+        penalties_H=[given(part(node), X=X)() for node in _penalties(config, "penalties_H")],
+        penalties_W=[given(part(node), X=X.T)() for node in _penalties(config, "penalties_W")],
+        penalties_HW=[part(node)() for node in _penalties(config, "penalties_HW")],
     )
     return net, start
+
+
+def _penalties(config: DictConfig, name: str) -> list[Any]:
+    if not isinstance(config[name], DictConfig):
+        raise Refusal(f"{name} is {config[name]!r}, but holds penalties by names: +penalty@{name}.sparse=l1, say.")
+    return list(config[name].values())
 
 
 def _refuse_processes(trainer: pl.Trainer, fresh: bool) -> None:
@@ -163,6 +169,8 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory, trainer: pl.Trainer, s
         what = f"{run.checkpoint.path} {fault(run.checkpoint.path)}; the run goes on from {checkpoint}"
         Console(stderr=True).print(what, soft_wrap=True, markup=False)
     step = run.saved_step(checkpoint)
+    if not isinstance(config.seed, int) or isinstance(config.seed, bool) or not 0 <= config.seed < 2**32:
+        raise Refusal(f"seed is {config.seed!r}, but must be an integer from 0 to {2**32 - 1}.")
     pl.seed_everything(config.seed, verbose=False)
     data: MatrixDataModule = part(config.data)
     data.setup("fit")

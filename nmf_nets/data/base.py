@@ -108,8 +108,8 @@ class MatrixDataModule(LightningDataModule, ABC):
                 f"data.validation is {validation} and data.test is {test}, but each must be 0 or more and both "
                 "together less than 1, so that rows remain to train on."
             )
-        if batch_size is not None and batch_size < 1:
-            raise Refusal(f"data.batch_size is {batch_size}, but must be at least 1, or null for all rows at once.")
+        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+            raise Refusal(f"data.batch_size is {batch_size!r}, but must be at least 1, or null for all rows at once.")
         if dtype not in ("float32", "float64"):
             raise Refusal(f"data.dtype is {dtype!r}, but must be float32 or float64.")
         self.fractions = (validation, test)

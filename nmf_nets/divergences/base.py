@@ -1,5 +1,6 @@
 """The interface of a divergence and the arithmetic that every β shares."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
@@ -10,6 +11,9 @@ from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import DenseMatrix, Matrix
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Data, PerSample, Scalar
+
+DECADES = 280
+"""Powers of ten of mean(X)^β, up and down, that leave room in float64 for a sum over many and uneven entries."""
 
 
 class Divergence(ABC):
@@ -94,7 +98,8 @@ class Divergence(ABC):
         return 1e-12 * float(self.unit(X))
 
     def refuse(self, X: Matrix, first_row: int = 0) -> None:
-        """Raises Refusal where there is no D: for negative entries and β ≠ 2, for zeros that count and β ≤ 0.
+        """Raises Refusal where there is no D: for negative entries and β ≠ 2, for zeros that count and β ≤ 0; and for
+        units in which float64 cannot hold mean(X)^β.
 
         first_row: the number of its first row in a larger matrix, which is what it says.
         """
@@ -102,6 +107,12 @@ class Divergence(ABC):
             raise Refusal(
                 f"X has negative entries, for which there is no divergence with β = {self.beta:g}; use "
                 "divergence=frobenius, or shift, clip or drop them."
+            )
+        mean = float(X.mean)
+        if mean > 0 and not abs(self.beta * math.log10(mean)) <= DECADES:  # or is not a number
+            raise Refusal(
+                f"X has the mean {mean:.3g}, and divergence with β = {self.beta:g} is as its power β, which no float64 "
+                "holds; divide X by its largest entry, or choose β nearer to 0."
             )
         if self.beta > 0:
             return

@@ -13,6 +13,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from nmf_nets.as_matrix import host_array
 from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.effort import Effort
@@ -22,7 +23,7 @@ from nmf_nets.matrix import Matrix
 from nmf_nets.observed import Missing, is_nan, observed, refuse_missing
 from nmf_nets.penalties.l1 import L1
 from nmf_nets.penalties.l2 import L2
-from nmf_nets.refusal import Refusal, refuse_count
+from nmf_nets.refusal import Refusal, first_line, refuse_count, refuse_number
 from nmf_nets.shapes import Codes, Components
 from nmf_nets.solver import Solver
 from nmf_nets.solvers import named
@@ -92,12 +93,12 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
 
     def transform(self, X: Any, weights: Any = None) -> Any:
         """The codes of rows, (n_samples, n_components), each from what of it was observed; components are left."""
-        check_is_fitted(self)
+        check_is_fitted(self, "components_")
         return self._codes(self._observed(X, weights, reset=False)).cpu().numpy()
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """The rows that have these codes, complete where what they were made of was not."""
-        check_is_fitted(self)
+        check_is_fitted(self, "components_")
         floats: Any = {"accept_sparse": ("csr", "csc"), "dtype": [np.float64, np.float32]}
         X = check_array(X, **floats)
         if X.shape[1] != len(self.components_):
@@ -138,7 +139,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
     def _observed(self, X: Any, weights: Any, reset: bool) -> Matrix:
         X = validate_data(
             self,
-            X,
+            host_array(X, "X")[0] if isinstance(X, Tensor) else X,
             reset=reset,
             accept_sparse=("csr", "csc"),
             dtype=[np.float64, np.float32],
@@ -150,11 +151,18 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
         try:
             self._divergence.refuse(found)
         except Refusal as refusal:
+            if self._divergence.beta > 0:
+                raise
             raise Refusal(
                 "When beta_loss <= 0 and X contains zeros, the solver may diverge. Please add small values to X, or "
                 f"use a positive beta_loss: {refusal}"
             ) from None
-        return found if self.device is None else found.to(torch.device(self.device))
+        if self.device is None:
+            return found
+        try:
+            return found.to(torch.device(self.device))
+        except (RuntimeError, AssertionError, TypeError) as error:
+            raise Refusal(f"device is {self.device!r}, but torch cannot use it: {first_line(error)}.") from error
 
     @property
     def _divergence(self) -> Divergence:
@@ -230,19 +238,15 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
 
 def refuse_negative(M: Any, whom: str) -> None:
     """In scikit-learn's words, with the place."""
+    if not isinstance(M, np.ndarray):
+        if not (M.data < 0).any():
+            return
+        M = M.copy()  # scipy sums duplicates in place where it compares
     negative = np.argwhere(M < 0) if isinstance(M, np.ndarray) else np.transpose((M < 0).nonzero())
     for i, j in negative[:1]:
         raise Refusal(
             f"Negative values in data passed to {whom}: {M[i, j]:.6g} at [{i}, {j}]; shift, clip or drop them, or use "
             "semi-NMF (solver='semi-hals'), which admits them in X."
-        )
-
-
-def refuse_number(name: str, value: Any, most: float | None = None) -> None:
-    """Raises Refusal unless the value is a finite number from 0 to `most`."""
-    if not isinstance(value, Real) or not 0 <= float(value) <= (np.finfo(float).max if most is None else most):
-        raise Refusal(
-            f"{name} must be a number {f'from 0 to {most:g}' if most else 'of at least 0'}, but is {value!r}."
         )
 
 

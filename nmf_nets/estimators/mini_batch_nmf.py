@@ -9,11 +9,11 @@ import torch
 
 from nmf_nets.criterion import Criterion
 from nmf_nets.division import divisor
-from nmf_nets.estimators.base import BaseNMF, coordinate_descent, exact_codes, refuse_number
+from nmf_nets.estimators.base import BaseNMF, coordinate_descent, exact_codes
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
 from nmf_nets.observed import Missing
-from nmf_nets.refusal import Refusal, refuse_count
+from nmf_nets.refusal import Refusal, refuse_count, refuse_number
 from nmf_nets.shapes import Codes, Components
 from nmf_nets.solvers import SOLVERS, named
 from nmf_nets.stream import Stream
@@ -100,12 +100,11 @@ class MiniBatchNMF(BaseNMF):
         self._refuse_batches()
         begins = not hasattr(self, "components_")
         X = self._observed(X, weights, reset=begins)
+        components = self._start(X, W, H, self._chance()).W if begins else self._components(X)
         if begins:
-            self._keep(self._start(X, W, H, self._chance()).W)
-            self._begin(X, self._components(X))
-            self.n_steps_ = 0
-        self._keep(self._stepped(X, None, self._components(X)).W)
-        self.n_steps_ += 1
+            self._begin(X, components)
+        self._keep(self._stepped(X, None, components).W)  # last, so that rows that are refused leave nothing begun
+        self.n_steps_ = 1 if begins else self.n_steps_ + 1
         return self
 
     def _fit(self, X: Any, W: Any, H: Any, weights: Any) -> Codes:

@@ -1,6 +1,7 @@
 """What the inits share."""
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import cast
 
 import torch
@@ -25,6 +26,13 @@ def refuse_n_components(n_components: object, most: int | None = None) -> None:
             f"n_components is {n_components}, but this init has no more than min(n_samples, n_features) = {most} "
             "singular vectors to start from; lower n_components or use init=random."
         )
+
+
+def generator_of(seed: object) -> torch.Generator:
+    """Raises Refusal for what is no seed of torch's."""
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or not -(2**63) <= int(seed) < 2**64:
+        raise Refusal(f"seed must be an integer of at most 64 bits, but is {seed!r}.")
+    return torch.Generator().manual_seed(int(seed))
 
 
 def uniform(shape: tuple[int, int], like: Matrix, generator: torch.Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
@@ -23,6 +24,9 @@ WINDOW = 64
 
 LARGE = 1e6
 """A weight beyond it becomes the unit."""
+
+AGED = 64
+"""The most aging: beside the second batch the first then weighs 2^−64, less than any rounding."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,10 @@ class RunningSums(ABC):
     """The kind of penalties on W that they heed; each batch brings its part of them."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.memory <= 1:
-            raise Refusal(f"memory is {self.memory}, but must be above 0, and at most 1, which forgets nothing.")
-        if not 0 <= self.aging < float("inf"):
-            raise Refusal(f"aging is {self.aging}, but must be 0, which leaves it to memory, or above.")
+        if not (isinstance(self.memory, Real) and 0 < self.memory <= 1):
+            raise Refusal(f"memory is {self.memory!r}, but must be above 0, and at most 1, which forgets nothing.")
+        if not (isinstance(self.aging, Real) and 0 <= self.aging <= AGED):
+            raise Refusal(f"aging is {self.aging!r}, but must be 0, which leaves it to memory, or above, up to {AGED}.")
 
     @abstractmethod
     def fitted(self, objective: Objective, known: dict[str, Any]) -> Components:

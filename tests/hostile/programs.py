@@ -1,0 +1,114 @@
+"""The command lines, in this process: they end with 0, with 2 and one sentence, or with what Hydra says of options."""
+
+import io
+import os
+import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+import numpy as np
+from hostile.doors import door
+from hypothesis import strategies as st
+
+from nmf_nets.select import main as select
+from nmf_nets.train import main as train
+from nmf_nets.transform import main as transform
+
+QUICK = (
+    "data=synthetic", "data.n_samples=12", "data.n_features=4", "n_components=2", "logger=none", "trainer.max_epochs=1",
+    "hydra.run.dir=run", "callbacks.component_pictures.growth=1e9",
+)  # fmt: skip
+VALUES = (
+    "null", "-1", "0", "1", "2.5", "1e400", "nan", "inf", "[]", "[1,2]", "{}", "{a:1}", "''", "nope", "\u03b5\u03bb",
+    "true", "../..", "'a b'", "1e-320", "[nan]",
+)  # fmt: skip
+KEYS = ("n_components", "seed", "threads", "metric", "resume", "plain_rivals")
+"""Not yet the groups, for which Hydra shows a traceback where a number stands for a name, the data modules of generated
+data and Lightning's trainer, whose constructors raise what they like."""
+
+
+def ended(program, *words: str) -> tuple[int, str]:
+    """Its exit code and what it said on the standard error, in an empty directory."""
+    said = io.StringIO()
+    environment = {"HOME": os.getcwd(), "WANDB_MODE": "disabled"}
+    with (
+        patch.object(sys, "argv", ["program", *words]),
+        patch.dict(os.environ, environment),
+        redirect_stdout(io.StringIO()),
+        redirect_stderr(said),
+    ):
+        try:
+            program()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+    return code, said.getvalue()
+
+
+def assert_ended(program, *words: str) -> None:
+    with TemporaryDirectory() as directory, chdir(directory):
+        np.save("x.npy", np.ones((3, 2)))
+        code, said = ended(program, *words)
+        assert code in (0, 1, 2), (code, said)
+        assert "Traceback" not in said, said[-2000:]
+        if code == 2 and "refused" in said:
+            refused = [line for line in said.splitlines() if "refused" in line]
+            assert len(refused[-1]) > 20, said
+
+
+@door(st.tuples(st.sampled_from(KEYS), st.sampled_from(VALUES)), examples=8)
+def options_of_train(inputs: tuple[str, str]) -> None:
+    key, value = inputs
+    kept = [word for word in QUICK if not word.startswith(f"{key}=")]
+    assert_ended(train, *kept, f"{key}={value}")
+
+
+@door(
+    st.tuples(
+        st.sampled_from(
+            [
+                "n_components",
+                "seeds",
+                "max_iter",
+                "tol",
+                "together",
+                "seed",
+                "selection",
+                "directory",
+                "threads",
+                "data.n_samples",
+            ]
+        ),
+        st.sampled_from(VALUES),
+    ),
+    examples=4,
+)
+def options_of_select(inputs: tuple[str, str]) -> None:
+    key, value = inputs
+    given = {
+        "data": "synthetic",
+        "data.n_samples": "12",
+        "data.n_features": "4",
+        "n_components": "2",
+        "seeds": "2",
+        "max_iter": "2",
+        "selection": "[consensus]",
+    }
+    assert_ended(select, *(f"{name}={text}" for name, text in (given | {key: value}).items()))
+
+
+@door(
+    st.tuples(st.sampled_from(["run", "data", "output", "codes", "batch_size", "device"]), st.sampled_from(VALUES)),
+    examples=6,
+)
+def options_of_transform(inputs: tuple[str, str]) -> None:
+    from hostile.models import saved
+
+    key, value = inputs
+    with TemporaryDirectory() as directory:
+        for name, data in saved().items():
+            (Path(directory) / name).write_bytes(data)
+        given = {"run": directory, "data": "x.npy", "output": "codes.csv"}
+        assert_ended(transform, *(f"{name}={text}" for name, text in (given | {key: value}).items()))
