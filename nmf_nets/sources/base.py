@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import torch
 
 from nmf_nets.as_matrix import as_matrix, refuse_shape
-from nmf_nets.contents import BROKEN
 from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal, first_line
 
@@ -67,7 +66,7 @@ class Source(ABC):
             return self.read(start, stop)
         except Refusal:
             raise
-        except BROKEN as error:
+        except Exception as error:  # libraries fail in many ways on a file that is cut off
             raise Refusal(
                 f"rows {start} to {stop} cannot be read: {first_line(error)}; copy the file again."
             ) from error
