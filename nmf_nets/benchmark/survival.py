@@ -237,13 +237,13 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
 
 
 class Failing(Callback):
-    """Raises an exception before step `step`, none if that is -1."""
+    """Raises an exception after so many steps, as long as a file is there."""
 
-    def __init__(self, step: int):
-        self.step = step
+    def __init__(self, step: int, file: str):
+        self.step, self.file = step, Path(file)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        if trainer.global_step == self.step:
+        if trainer.global_step == self.step and self.file.exists():
             raise ArithmeticError("a callback that fails")
 
 
@@ -308,15 +308,19 @@ def _of(program: Program, place: Path) -> Iterator[dict[str, object]]:
     }
 
     shutil.rmtree(run.directory)
+    cause = place / "cause"
+    cause.touch()
     failing = ("+callbacks.failing._target_=nmf_nets.benchmark.survival.Failing", "+callbacks.failing.step=33")
+    failing += (f"+callbacks.failing.file={cause}",)
     allowed = "allow=[nmf_nets.benchmark.survival]"
     code = exit_code(run.begun(*failing, allowed, program.every.format(7)))
-    yield ended(run, "a callback", "raises", code, "callbacks.failing.step=-1", allowed)
+    cause.unlink()
+    yield ended(run, "a callback", "raises", code, allowed)
 
     with small_disk(place / "small") as made:
         if not made:
             return
-        run = Run(program, place / "small" / "run")
+        run = Run(program, place / "small")
         process = run.begun(program.every.format(7))
         assert process.pid is not None
         freeze(process.pid, run, _saved_alone)
