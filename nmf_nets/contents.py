@@ -302,6 +302,14 @@ def _is_text(node: Any) -> bool:
 # Other formats --------------------------------------------------------------------------------------------------------
 
 
+def _read_mtx(path: Path) -> Any:
+    with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+        for part in iter(lambda: file.read(2**24), b""):
+            if b"\0" in part:  # scipy's parser reads past its buffer there
+                raise ValueError("it holds a byte of 0, which is no text")
+    return scipy.io.mmread(path)
+
+
 def _read_idx(path: Path) -> Contents:
     """LeCun's format: two zeros, 8 for bytes, the number of dimensions, each as a big-endian integer, the bytes."""
     images = _idx_array(path)
@@ -378,7 +386,7 @@ KEYED = (".npz", ".zarr", ".h5", ".hdf5")
 READERS: dict[str, Callable[[Path, str | None], Any]] = {
     ".npy": lambda path, key: _read_npy(path),
     ".npz": _read_npz,
-    ".mtx": lambda path, key: scipy.io.mmread(path),
+    ".mtx": lambda path, key: _read_mtx(path),
     ".csv": lambda path, key: _read_table(path, ","),
     ".tsv": lambda path, key: _read_table(path, "\t"),
     ".parquet": lambda path, key: pd.read_parquet(path),

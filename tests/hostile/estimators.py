@@ -82,6 +82,7 @@ def quietly(call: Any) -> tuple[Any, Exception | None]:
         warnings.filterwarnings("ignore", "The multiplicative update", UserWarning)
         warnings.filterwarnings("ignore", "When init!='custom'|When update_H=False", RuntimeWarning)
         warnings.filterwarnings("ignore", "invalid value encountered in reduce", RuntimeWarning)  # of its check_array
+        warnings.filterwarnings("ignore", "X (has|does not have valid) feature names", UserWarning)
         try:
             return call(), None
         except Refusal as refusal:

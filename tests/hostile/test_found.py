@@ -157,6 +157,12 @@ def test_blocks_of_no_size_and_a_name_that_is_too_long_are_refused(tmp_path):
             contents_of(path)
 
 
+def test_a_byte_of_zero_in_a_matrix_of_text_is_refused_before_it_crashes_the_parser(tmp_path):
+    (tmp_path / "x.mtx").write_bytes(b"%%MatrixMarket matrix coordinate real general\n9 3 1\n1 1 2" + 8 * b"\0")
+    with pytest.raises(Refusal, match="it holds a byte of 0"):
+        contents_of(tmp_path / "x.mtx")
+
+
 def test_a_table_of_an_index_alone_is_refused(tmp_path):
     (tmp_path / "x.csv").write_text("names\na\nb\n")
     with pytest.raises(Refusal, match="has no columns but the index column"):
