@@ -149,6 +149,7 @@ def test_a_resumed_run_leaves_out_what_it_has_seen(anew, tmp_path):
     assert torch.equal(resumed.decoder.W, whole.decoder.W)
 
 
+@pytest.mark.untyped
 def test_what_is_no_batch_is_refused_by_its_number():
     good = np.ones((4, M))
     for bad, says in (

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from nmf_nets.data.base import Dataset, MatrixDataModule, Sample
 from nmf_nets.matrix import Matrix, stacked
 from nmf_nets.preprocessing.base import Preprocessing
 from nmf_nets.refusal import Refusal, refuse_count
-from nmf_nets.shapes import Rows
 from nmf_nets.source_loader import SourceLoader
 from nmf_nets.sources.base import Source
 from nmf_nets.sources.open import source_of
@@ -81,7 +81,7 @@ class OnDisk(MatrixDataModule):
         return Dataset(_taken(source, parts), feature_names=source.feature_names, sample=sample)
 
 
-def _taken(source: Source, parts: Sequence[Rows]) -> Matrix:
+def _taken(source: Source, parts: Sequence[Tensor]) -> Matrix:
     """The rows of each part, ascending, part after part, by one pass over all rows there are."""
     found: list[list[Matrix]] = [[] for _ in parts]
     for place, block in source.blocks():

@@ -127,6 +127,7 @@ def test_of_a_stream_the_first_batches_are_held_out_and_the_next_are_trained_on_
         assert [row for batch in loader for row in rows_of(batch.X)] == list(range(30, 80))
 
 
+@pytest.mark.untyped
 @pytest.mark.parametrize(
     ("options", "says"),
     [({"batches": None}, "_target_"), ({"batches": batches(2)}, "ended after 2"), ({"validation": 0.1}, "validation")],
