@@ -147,9 +147,7 @@ class Checkpoints:
         return (None, f"has codes in {codes.path} that are not those that were saved") if damaged else (found, "")
 
     def _read(self, path: Path) -> _Saved:
-        data = path.read_bytes()[: -SEAL.size]
-        length = int.from_bytes(data[:8], "little")
-        about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["state"])
+        about = said_of_state(path)
         for name, value in self._about.items():
             was = about["about"].get(name)
             if was != value:
@@ -157,7 +155,7 @@ class Checkpoints:
                     f"{path} is of a run with {name} {was}, but this one has {value}; give it that, or another "
                     "directory."
                 )
-        W = safetensors.torch.load(data)["W"]
+        W = safetensors.torch.load(path.read_bytes()[: -SEAL.size])["W"]
         history = [Moment(**moment) for moment in about["history"]]
         return _Saved(State(about["iteration"], W, history), about["slot"], about["parts"])
 
@@ -180,3 +178,10 @@ class Checkpoints:
         earlier = torch.tensor([self._taken[1]])
         self._group.from_first_(earlier)
         self._taken[1] = int(earlier)
+
+
+def said_of_state(path: Path) -> dict[str, Any]:
+    """What a whole state file says of itself, beside W."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return json.loads(json.loads(file.read(length))["__metadata__"]["state"])

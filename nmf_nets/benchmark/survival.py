@@ -19,6 +19,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from pytorch_lightning import LightningModule, Trainer
@@ -26,6 +27,7 @@ from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 from safetensors.torch import load_file
 
+from nmf_nets.checkpoints import said_of_state
 from nmf_nets.pages.table import Table
 from nmf_nets.whole_file import SEAL, SealedFile, fault
 
@@ -48,8 +50,9 @@ class Program:
 
     command: a module, of which `main` is run, and what it is given at the start, but not when it resumes.
     start, resume, every: what is added then, with the directory, or a number of steps, in the place of {}.
-    epoch: steps of one.
+    epoch: steps of one; of a solver, whose steps are passes over all rows, it is only how often states are saved.
     steps: that a checkpoint was saved after.
+    has_callbacks: whether one can be made to fail.
     """
 
     command: Sequence[str]
@@ -60,7 +63,10 @@ class Program:
     factors: str = "factors.safetensors"
     epoch: int = 5
     steps: Callable[[Path], int] = lambda path: int(torch.load(path, weights_only=True)["global_step"])
+    has_callbacks: bool = True
 
+
+DATA = "X.npy"
 
 TRAINING = (
     "nmf_nets.train",
@@ -76,12 +82,29 @@ TRAINING = (
     "+method@rivals.mu=mu",
     "~callbacks.component_pictures",
 )
+
+
+def solver(*more: str) -> Program:
+    """nmf-factorize on the data of DATA, with codes in a file."""
+    command = ("nmf_nets.factorize", f"data.path=../{DATA}", "n_components=4", "threads=1", "values=2000", "codes=disk")
+    return Program(
+        (*command, "start=random", "tol=0", "max_iter=200", *more),
+        start="directory={}",
+        every="save_every={}",
+        checkpoint="checkpoints/state.safetensors",
+        steps=lambda path: said_of_state(path)["iteration"],
+        has_callbacks=False,
+    )
+
+
 PROGRAMS = {
     "table": Program((*TRAINING, "encoder=table", "optimizer=adam")),
     "unrolled": Program((*TRAINING, "encoder=unrolled", "optimizer=online")),
     "mlp": Program((*TRAINING, "encoder=mlp", "divergence=kullback_leibler", "optimizer=online")),
+    "HALS": solver(),
+    "KL": solver("divergence=kullback_leibler"),
 }
-"""What is killed. A solver that saves sealed checkpoints is one more line."""
+"""What is killed."""
 
 
 @dataclass
@@ -263,6 +286,8 @@ def small_disk(path: Path, size: str = "64m") -> Iterator[bool]:
 def survival(programs: dict[str, Program], place: Path) -> Table:
     """Each program at each moment with each signal, then with each damage, and how it ended after it was resumed."""
     lines, console = [], Console(stderr=True)
+    rng = np.random.default_rng(0)
+    np.save(place / DATA, rng.poisson(rng.gamma(0.5, size=(250, 4)) @ rng.gamma(0.5, size=(4, 30)) + 0.5))
     for name, program in programs.items():
         for line in _of(program, place / name):
             lines.append({"program": name, **line})
@@ -308,14 +333,15 @@ def _of(program: Program, place: Path) -> Iterator[dict[str, object]]:
     }
 
     shutil.rmtree(run.directory)
-    cause = place / "cause"
-    cause.touch()
-    failing = ("+callbacks.failing._target_=nmf_nets.benchmark.survival.Failing", "+callbacks.failing.step=33")
-    failing += (f"+callbacks.failing.file={cause}",)
-    allowed = "allow=[nmf_nets.benchmark.survival]"
-    code = exit_code(run.begun(*failing, allowed, program.every.format(7)))
-    cause.unlink()
-    yield ended(run, "a callback", "raises", code, allowed)
+    if program.has_callbacks:
+        cause = place / "cause"
+        cause.touch()
+        failing = ("+callbacks.failing._target_=nmf_nets.benchmark.survival.Failing", "+callbacks.failing.step=33")
+        failing += (f"+callbacks.failing.file={cause}",)
+        allowed = "allow=[nmf_nets.benchmark.survival]"
+        code = exit_code(run.begun(*failing, allowed, program.every.format(7)))
+        cause.unlink()
+        yield ended(run, "a callback", "raises", code, allowed)
 
     with small_disk(place / "small") as made:
         if not made:
