@@ -63,7 +63,7 @@ LAYERS = [
     ["callbacks", "benchmark"],
     ["verdict", "program"],
     ["report"],
-    ["train", "transform", "dashboard", "select", "factorize"],
+    ["train", "transform", "dashboard", "select", "factorize_file"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 

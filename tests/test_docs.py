@@ -16,7 +16,7 @@ from nmf_nets import verdict
 from nmf_nets.benchmark.__main__ import main as benchmark_main
 from nmf_nets.benchmark.report.__main__ import main as report_main
 from nmf_nets.dashboard.__main__ import main as dashboard_main
-from nmf_nets.factorize import main as factorize_main
+from nmf_nets.factorize_file import main as factorize_main
 from nmf_nets.train import main as train_main
 from nmf_nets.transform import main as transform_main
 

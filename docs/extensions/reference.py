@@ -112,7 +112,7 @@ def groups_page() -> str:
 def programs_page() -> str:
     lines = ["# The programs", ""]
     programs = {"train": "python train.py", "select": "nmf-select", "benchmark": "nmf-benchmark"}
-    for name, program in {**programs, "factorize": "nmf-factorize", "dashboard": "nmf-dashboard"}.items():
+    for name, program in {**programs, "factorize_file": "nmf-factorize", "dashboard": "nmf-dashboard"}.items():
         lines += [f"(config-{name})=", f"## {name}.yaml", "", f"Of `{program}`: every name below can be set.", ""]
         lines += ["```yaml", (CONFIGS / f"{name}.yaml").read_text().rstrip(), "```", ""]
     return "\n".join(lines)

@@ -86,7 +86,14 @@ TRAINING = (
 
 def solver(*more: str) -> Program:
     """nmf-factorize on the data of DATA, with codes in a file."""
-    command = ("nmf_nets.factorize", f"data.path=../{DATA}", "n_components=4", "threads=1", "values=2000", "codes=disk")
+    command = (
+        "nmf_nets.factorize_file",
+        f"data.path=../{DATA}",
+        "n_components=4",
+        "threads=1",
+        "values=2000",
+        "codes=disk",
+    )
     return Program(
         (*command, "start=random", "tol=0", "max_iter=200", *more),
         start="directory={}",

@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 from ranks import M, N, R, data
 
-from nmf_nets.factorize import main
+from nmf_nets.factorize_file import main
 
 QUICK = (f"n_components={R}", "check_every=2", "tol=0", "start=random", "values=100")
 
@@ -30,7 +30,7 @@ def torchrun(*overrides, cwd, **options):
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*words, "-m", "nmf_nets.factorize", *overrides], cwd=cwd, env=environment, text=True,
+        [*words, "-m", "nmf_nets.factorize_file", *overrides], cwd=cwd, env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The program for data past one memory or one process: `python -m nmf_nets.factorize`, `nmf-factorize`, `torchrun`."""
+"""The program for data past one memory or one process: `python -m nmf_nets.factorize_file`, `nmf-factorize`, `torchrun`."""
 
 import os
 import signal
@@ -44,7 +44,7 @@ CHOICES = (
 
 def main() -> None:
     """Factorizes what the configuration says, on the ranks that torchrun started, or on its own."""
-    run_program("factorize", factorize)
+    run_program("factorize_file", factorize)
 
 
 def factorize(config: DictConfig) -> None:
