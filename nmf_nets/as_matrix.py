@@ -35,7 +35,7 @@ def as_matrix(
     Raises Refusal for NaN, infinity, a negative entry (with the first position), for any number of dimensions but
     two, for an empty matrix, for entries that are not real numbers and for another dtype than float32 and float64.
     """
-    if dtype not in (None, torch.float32, torch.float64):
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype in (torch.float32, torch.float64)):
         raise Refusal(f"dtype is {dtype!r}, but must be torch.float32, torch.float64, or None for that of {name}.")
     if weights is not None:
         if signed:

@@ -38,9 +38,10 @@ class Factorization:
 
     def balanced(self) -> "Factorization":
         """The same product with ‖h_k‖ = ‖w_k‖ for every component; a dead component becomes zero on both sides."""
-        h, w = torch.linalg.vector_norm(self.H, dim=0), torch.linalg.vector_norm(self.W, dim=1)
-        size = (h * w).sqrt()
-        return replace(self, H=self.H * ratio(size, h), W=self.W * ratio(size, w)[:, None])
+        h, w = (torch.linalg.vector_norm(M, dim=k, dtype=torch.float64) for k, M in enumerate((self.H, self.W)))
+        size = h.sqrt() * w.sqrt()
+        of_H, of_W = ratio(size, h).to(self.H.dtype), ratio(size, w).to(self.W.dtype)
+        return replace(self, H=self.H * of_H, W=self.W * of_W[:, None])
 
 
 def refuse_equal_components(start: Factorization) -> None:

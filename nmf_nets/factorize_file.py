@@ -1,4 +1,4 @@
-"""The program for data past one memory or one process: `python -m nmf_nets.factorize_file`, `nmf-factorize`, `torchrun`."""
+"""The program for data past one memory or one process: `nmf-factorize`, `torchrun -m nmf_nets.factorize_file`."""
 
 import os
 import signal

@@ -24,6 +24,12 @@ def refuse_count(name: str, value: object) -> None:
         raise Refusal(f"{name} must be an integer of at least 1, but is {value!r}.")
 
 
+def refuse_seed(value: object) -> None:
+    """Raises Refusal unless every generator takes the value for a seed."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= value < 2**32:
+        raise Refusal(f"seed is {value!r}, but must be an integer from 0 to {2**32 - 1}.")
+
+
 def refuse_number(name: str, value: object, most: float | None = None) -> None:
     """Raises Refusal unless the value is a finite number from 0 to `most`."""
     try:

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -31,7 +31,7 @@ from nmf_nets.part import part_name
 from nmf_nets.plots.selection import Panel, draw_selection
 from nmf_nets.program import INTERRUPTED, pinned_threads, run_program
 from nmf_nets.recommendation import Recommendation
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, refuse_count, refuse_number, refuse_seed
 from nmf_nets.restarts import Restarts
 from nmf_nets.run_directory import RunDirectory
 from nmf_nets.selection.base import Choice, Judgement, Selector
@@ -53,6 +53,12 @@ def select(config: DictConfig) -> None:
     """
     run, stderr = RunDirectory(HydraConfig.get().runtime.output_dir), Console(stderr=True)
     numbers = numbers_of(config.n_components)
+    for name in ("seeds", "max_iter"):
+        refuse_count(name, config[name])
+    refuse_number("tol", config.tol)
+    refuse_seed(config.seed)
+    if config.together not in (None, True, False):
+        raise Refusal(f"together is {config.together!r}, but must be true, false, or null for where it is faster.")
     selectors: dict[str, Selector] = {str(name): _part(node) for name, node in config.selection.items()}
     if not selectors:
         raise Refusal("selection names no criterion; selection=[consensus,stability], say.")
@@ -88,7 +94,8 @@ def numbers_of(asked: Any) -> tuple[int, ...]:
     """Rising, from one number, a list of them, or "2-10". Raises Refusal for anything else."""
     span = re.fullmatch(r"(\d+)-(\d+)", asked) if isinstance(asked, str) else None
     numbers = range(int(span[1]), int(span[2]) + 1) if span else [asked] if isinstance(asked, int) else asked
-    if isinstance(numbers, str) or not numbers or not all(type(n) is int and n >= 1 for n in numbers):
+    listed = isinstance(numbers, Sequence) and not isinstance(numbers, str)
+    if not listed or not numbers or not all(type(n) is int and n >= 1 for n in numbers):
         raise Refusal(
             f"n_components is {asked!r}, but must be numbers of at least 1: a range such as 2-10, or a list such as "
             "[2,3,5,8]."

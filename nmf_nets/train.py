@@ -28,7 +28,7 @@ from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.part import given, part_name
 from nmf_nets.plots.curves import draw_curves
 from nmf_nets.program import pinned_threads, run_program
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, refuse_seed
 from nmf_nets.report.page import REPORT, save_report
 from nmf_nets.run_directory import MetricsFile, RunDirectory
 from nmf_nets.saved_model import save_model
@@ -169,8 +169,7 @@ def _fit_and_judge(config: DictConfig, run: RunDirectory, trainer: pl.Trainer, s
         what = f"{run.checkpoint.path} {fault(run.checkpoint.path)}; the run goes on from {checkpoint}"
         Console(stderr=True).print(what, soft_wrap=True, markup=False)
     step = run.saved_step(checkpoint)
-    if not isinstance(config.seed, int) or isinstance(config.seed, bool) or not 0 <= config.seed < 2**32:
-        raise Refusal(f"seed is {config.seed!r}, but must be an integer from 0 to {2**32 - 1}.")
+    refuse_seed(config.seed)
     pl.seed_everything(config.seed, verbose=False)
     data: MatrixDataModule = part(config.data)
     data.setup("fit")

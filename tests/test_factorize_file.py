@@ -90,7 +90,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(factorize, overrides, sentence)
 
 
 def test_a_signal_ends_it_after_the_pass_with_its_state_saved(factorize, tmp_path, monkeypatch):
-    from nmf_nets import factorize as program
+    from nmf_nets import factorize_file as program
 
     def stopping(source, n_components, *, callback, **choices):
         def told(moment):

@@ -100,7 +100,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
         """The rows that have these codes, complete where what they were made of was not."""
         check_is_fitted(self, "components_")
         floats: Any = {"accept_sparse": ("csr", "csc"), "dtype": [np.float64, np.float32]}
-        X = check_array(X, **floats)
+        X = check_array(X.detach().cpu() if isinstance(X, Tensor) else X, **floats)
         if X.shape[1] != len(self.components_):
             raise Refusal(
                 f"X must have {len(self.components_)} columns, a code for each component, but has {X.shape[1]}."

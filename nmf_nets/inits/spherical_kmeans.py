@@ -29,6 +29,7 @@ def spherical_kmeans(X: Matrix, n_components: int, generator: torch.Generator, p
     """
     X = completed(X)
     Y = X.rows(nonzero_rows(X, n_components)).to(torch.float64)
+    Y = Y.with_values(Y.values / Y.of_rows(Y.row_max(Y.values)))  # or squares of the smallest would be nothing
     Y = Y.with_values(Y.values / Y.of_rows(Y.row_sum(Y.values.square()).sqrt()))
     plusplus: Any = kmeans_plusplus  # scikit-learn types its sparse matrices as none
     seeds = plusplus(Y.numpy(), n_components, random_state=integer(generator))[1]

@@ -150,7 +150,7 @@ def metric(inputs: tuple[Any, str]) -> None:
         matrix = as_matrix(X)
         divergence_of("frobenius").refuse(matrix)
         value = METRICS[name](matrix, Factorization(torch.from_numpy(H), torch.from_numpy(W)))
-        held = torch.as_tensor(value)
+        held = torch.as_tensor(value, dtype=torch.float64 if isinstance(value, float) else None)
         if name not in ("error", "excess") or X.any():  # what is relative to nothing is infinite
             assert not held.is_floating_point() or bool(torch.isfinite(held).all()), value
 

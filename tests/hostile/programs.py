@@ -38,6 +38,7 @@ def ended(program, *words: str) -> tuple[int, str]:
         patch.dict(os.environ, environment),
         redirect_stdout(io.StringIO()),
         redirect_stderr(said),
+        patch("hydra._internal.utils.is_under_debugger", return_value=False),  # it takes hypothesis for one
     ):
         try:
             program()
