@@ -26,7 +26,7 @@ def refuse_count(name: str, value: object) -> None:
 
 def refuse_seed(value: object) -> None:
     """Raises Refusal unless every generator takes the value for a seed."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= value < 2**32:
+    if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= int(value) < 2**32:
         raise Refusal(f"seed is {value!r}, but must be an integer from 0 to {2**32 - 1}.")
 
 

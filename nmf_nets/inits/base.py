@@ -21,6 +21,8 @@ Init = Callable[[Matrix, int, torch.Generator], Factorization]
 def refuse_n_components(n_components: object, most: int | None = None) -> None:
     """Raises Refusal unless n_components is an integer from 1 to `most`."""
     refuse_count("n_components", n_components)
+    if cast(int, n_components) >= 2**31:
+        raise Refusal(f"n_components is {n_components}, which no memory holds; choose fewer than there are samples.")
     if most is not None and cast(int, n_components) > most:
         raise Refusal(
             f"n_components is {n_components}, but this init has no more than min(n_samples, n_features) = {most} "

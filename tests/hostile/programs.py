@@ -76,8 +76,6 @@ def options_of_train(inputs: tuple[str, str]) -> None:
                 "tol",
                 "together",
                 "seed",
-                "selection",
-                "directory",
                 "threads",
                 "data.n_samples",
             ]
