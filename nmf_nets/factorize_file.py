@@ -20,6 +20,7 @@ from nmf_nets.distributed import RowsResult, factorize_rows
 from nmf_nets.factorization import Factorization
 from nmf_nets.fit import Moment
 from nmf_nets.group import Group, LostRank, joined
+from nmf_nets.heartbeat import beating, end_lost
 from nmf_nets.pages.table import Table
 from nmf_nets.part import part_name
 from nmf_nets.program import INTERRUPTED, STOPPED, pinned_threads, run_program
@@ -29,8 +30,6 @@ from nmf_nets.sources.base import Source
 from nmf_nets.sources.open import source_of
 from nmf_nets.sources.weighted import Weighted
 from nmf_nets.whole_file import replacing
-
-LOST = 1
 
 SMALL = 2**24
 """Numbers of both factors, up to which factors.safetensors holds them too."""
@@ -52,7 +51,7 @@ def factorize(config: DictConfig) -> None:
     began = time.perf_counter()
     group = joined(config.patience)
     try:
-        with pinned_threads(config.threads):
+        with beating(group), pinned_threads(config.threads):
             run = RunDirectory(group.from_first(str(config.directory)))
             config = _configuration(config, run, group)
             result = _fit(config, run, group)
@@ -64,8 +63,7 @@ def factorize(config: DictConfig) -> None:
         if dist.is_initialized():
             dist.destroy_process_group()
     except LostRank as lost:
-        print(f"lost: {lost}. The last checkpoint is whole; resume goes on from it.", file=sys.stderr, flush=True)  # noqa: T201
-        os._exit(LOST)  # an exit in order would wait for what never comes
+        end_lost(str(lost))
 
 
 def _configuration(config: DictConfig, run: RunDirectory, group: Group) -> DictConfig:

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import ExitStack
 from types import FrameType
 from typing import Any
 
@@ -13,6 +14,7 @@ from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from nmf_nets.group import Group
+from nmf_nets.heartbeat import beating
 
 LOOK_EVERY = 5.0
 """Seconds, after a process that others depend on."""
@@ -23,15 +25,24 @@ class Replicas(DDPStrategy):
     mean and copy rank 0's codes over those that others keep: Objective sums over the ranks of the batch.
 
     SIGTERM to any rank stops all after the same step, so that a checkpoint is one of all rows. A rank that is lost ends
-    the others in seconds: their connections break, and those that have none yet look after their launcher, as it does
-    after them.
+    the others in seconds, one that is frozen within a minute: connections break or signs of life stay away, and those
+    that have none yet look after their launcher, as it does after them.
     """
 
     def __init__(self, **ddp: Any):
         super().__init__(**ddp)
         self._asked_to_stop = False
+        self._together = ExitStack()
         if int(os.environ.get("LOCAL_RANK", 0)) > 0:
             threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+    def setup_distributed(self) -> None:
+        super().setup_distributed()
+        self._together.enter_context(beating(Group()))
+
+    def teardown(self) -> None:
+        self._together.close()
+        super().teardown()
 
     def configure_ddp(self) -> None:
         """Replicas begin as rank 0's."""

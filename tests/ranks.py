@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import signal
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import torch.distributed as dist
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.distributed import _refuse_different, factorize_rows
 from nmf_nets.group import Group
+from nmf_nets.heartbeat import beating
 from nmf_nets.refusal import Refusal
 from nmf_nets.sources.open import source_of
 from nmf_nets.sources.resident import Resident
@@ -96,3 +99,15 @@ def found(directory, size):
         except Refusal as refusal:
             refusals[name] = str(refusal)
     return kept, refusals
+
+
+def live(rank, port, freezes):
+    """Two ranks that show signs of life, of which the second freezes, or leaves in order, long before the first."""
+    os.environ |= {"GLOO_SOCKET_IFNAME": "lo", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    with beating(Group(), every=0.1, silence=1.0):
+        time.sleep(0.5)
+        if rank == 1 and freezes:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if rank == 0:
+            time.sleep(3)

@@ -37,6 +37,9 @@ SECONDS = 300
 FEWEST = 20
 """Steps that a run has saved before it is killed."""
 
+TRIES = 100
+"""At a moment that may be shorter than a look takes."""
+
 Is = Callable[["Run"], bool]
 
 FORKED = multiprocessing.get_context("forkserver")
@@ -50,7 +53,7 @@ class Program:
 
     command: a module, of which `main` is run, and what it is given at the start, but not when it resumes.
     start, resume, every: what is added then, with the directory, or a number of steps, in the place of {}.
-    epoch: steps of one; of a solver, whose steps are passes over all rows, it is only how often states are saved.
+    epoch: steps of one; None of a solver, each step of which is a pass over all rows.
     steps: that a checkpoint was saved after.
     has_callbacks: whether one can be made to fail.
     """
@@ -61,7 +64,7 @@ class Program:
     every: str = "callbacks.checkpoint.every_n_steps={}"
     checkpoint: str = "checkpoints/last.ckpt"
     factors: str = "factors.safetensors"
-    epoch: int = 5
+    epoch: int | None = 5
     steps: Callable[[Path], int] = lambda path: int(torch.load(path, weights_only=True)["global_step"])
     has_callbacks: bool = True
 
@@ -99,6 +102,7 @@ def solver(*more: str) -> Program:
         start="directory={}",
         every="save_every={}",
         checkpoint="checkpoints/state.safetensors",
+        epoch=None,
         steps=lambda path: said_of_state(path)["iteration"],
         has_callbacks=False,
     )
@@ -205,33 +209,40 @@ EXITS = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143}
 def killed(run: Run, moment: Moment, sent: signal.Signals, *more: str) -> int | None:
     """The exit code of a run that got the signal in this moment: it is frozen, looked at, and let go on if it passed.
 
-    A run goes on until the end of a step with SIGTERM; one that saved itself elsewhere in an epoch is begun anew.
+    A run goes on until the end of a step with SIGTERM; one that saved itself elsewhere in an epoch is begun anew, and
+    so is one that ended before it was seen in the moment.
     """
-    while True:
+    for _ in range(TRIES):
         shutil.rmtree(run.directory, ignore_errors=True)
         process = run.begun(*more, run.program.every.format(moment.every))
         assert process.pid is not None
-        freeze(process.pid, run, moment.is_now)
+        if not frozen(process.pid, run, moment.is_now):
+            if exit_code(process) != 0:
+                break
+            continue
         os.kill(process.pid, sent)
         os.kill(process.pid, signal.SIGCONT)
         code = exit_code(process)
-        if moment.ends_epoch is None or (run.step % run.program.epoch == 0) == moment.ends_epoch:
+        epoch = run.program.epoch
+        if epoch is None or moment.ends_epoch is None or (run.step % epoch == 0) == moment.ends_epoch:
             return code
+    raise RuntimeError(f"{run.directory} did not come to where it was to be killed:\n{run.log.read_text()}")
 
 
-def freeze(pid: int, run: Run, is_now: Is) -> None:
-    """Stops a process where something is true of its run, and still is when it has stopped. Linux only."""
+def frozen(pid: int, run: Run, is_now: Is) -> bool:
+    """Whether a process was stopped where something is true of its run, and still is when it has stopped; it may have
+    ended before. Linux only."""
     until = time.monotonic() + SECONDS
     while _state(pid) not in ("Z", "") and time.monotonic() < until:
         if is_now(run):
             os.kill(pid, signal.SIGSTOP)
             while _state(pid) not in ("T", "Z", ""):
                 time.sleep(1e-4)
-            if is_now(run):
-                return
+            if is_now(run) and _state(pid) == "T":
+                return True
             os.kill(pid, signal.SIGCONT)
         time.sleep(2e-4)
-    raise RuntimeError(f"{run.directory} did not come to where it was to be killed:\n{run.log.read_text()}")
+    return False
 
 
 def _state(pid: int) -> str:
@@ -356,7 +367,7 @@ def _of(program: Program, place: Path) -> Iterator[dict[str, object]]:
         run = Run(program, place / "small")
         process = run.begun(program.every.format(7))
         assert process.pid is not None
-        freeze(process.pid, run, _saved_alone)
+        assert frozen(process.pid, run, _saved_alone), run.log.read_text()
         full = place / "small" / "full"
         with full.open("wb") as file:
             _fill(file.fileno())
