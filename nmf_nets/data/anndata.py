@@ -27,7 +27,9 @@ class AnnDataFile(TableDataModule):
     Refuses scaled data, which have negative entries, with the name of what in the file has none.
     """
 
-    def __init__(self, path: str | None = None, layer: str | None = None, labels: str | None = None, **table: Any):
+    def __init__(
+        self, path: str | Path | None = None, layer: str | None = None, labels: str | None = None, **table: Any
+    ):
         super().__init__(path, **table)
         self.layer, self.labels = layer, labels
 

@@ -28,7 +28,7 @@ class MatrixFile(TableDataModule):
 
     def __init__(
         self,
-        path: str | None = None,
+        path: str | Path | None = None,
         key: str | None = None,
         index_column: str | int | None = None,
         transpose: bool = False,
