@@ -40,7 +40,7 @@ from nmf_nets.sources.base import Source
 
 INITS = ("auto", "sample", "random")
 
-SAMPLE_ROWS, SAMPLE_VALUES, SAMPLE_ITERATIONS = 20_000, 2**26, 100
+SAMPLE_ROWS, SAMPLE_VALUES, SAMPLE_ITERATIONS = 20_000, 2**25, 100
 """Of the rows that the first W is made of: how many, how many values they have in all, and the iterations on them."""
 
 CODES_IN_MEMORY = 2**30

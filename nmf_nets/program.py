@@ -13,7 +13,9 @@ from uuid import uuid4
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, QuotedString
+from hydra.errors import InstantiationException, OverrideParseException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -21,7 +23,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from threadpoolctl import threadpool_limits
 
 from nmf_nets.extras import Missing
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, first_line
 from nmf_nets.run_directory import version_of, write
 from nmf_nets.targets import refuse_foreign_targets
 
@@ -33,6 +35,8 @@ REFUSED, INTERRUPTED, STOPPED = 2, 130, 143
 
 LAUNCHERS = {"joblib": "joblib", "slurm": "submitit", "submitit_local": "submitit", "submitit_slurm": "submitit"}
 """Choices of hydra/launcher and the extras that bring them, which are named as the packages hydra-…-launcher are."""
+
+DIRECTORIES = ("directory", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 
 OmegaConf.register_new_resolver(
     "either", lambda value, other: other if value is None or isinstance(value, bool) else value, replace=True
@@ -77,8 +81,9 @@ class KnownSweep(Callback):
 def run_program(config_name: str, job: Callable[[DictConfig], Any]) -> None:
     """Composes the configuration from the command line and runs the job, or all jobs of a sweep, here or elsewhere.
 
-    A Refusal is one sentence on the standard error and exit code 2; in a sweep the other jobs go on first, and what
-    those in other processes were refused for is said here again. SIGTERM in training ends with 143.
+    A Refusal is one sentence on the standard error and exit code 2, and so is what a part of the configuration raises
+    while it is made of its values; in a sweep the other jobs go on first, and what those in other processes were
+    refused for is said here again. SIGTERM in training ends with 143.
     """
     refused, here, sweep = False, _this_process(), uuid4().hex
 
@@ -89,9 +94,7 @@ def run_program(config_name: str, job: Callable[[DictConfig], Any]) -> None:
             refuse_foreign_targets(config, config.allow)
             return job(config)
         except (Refusal, InstantiationException) as error:
-            refusal = error if isinstance(error, Refusal) else error.__cause__
-            if not isinstance(refusal, Refusal):
-                raise
+            refusal = _refusal_of(error)
             about = HydraConfig.get()
             number = about.job.num if about.mode == RunMode.MULTIRUN else None
             sentence = f"{'refused' if number is None else f'job {number} refused'}: {refusal}"
@@ -107,9 +110,10 @@ def run_program(config_name: str, job: Callable[[DictConfig], Any]) -> None:
 
     try:
         _refuse_missing_launcher(sys.argv[1:])
+        _refuse_kinds(sys.argv[1:])
         composed()
-    except Missing as missing:
-        print(f"refused: {missing}", file=sys.stderr)  # noqa: T201
+    except (Missing, Refusal) as refusal:
+        print(f"refused: {refusal}", file=sys.stderr)  # noqa: T201
         refused = True
     finally:
         elsewhere = _collected(sweep)
@@ -117,6 +121,22 @@ def run_program(config_name: str, job: Callable[[DictConfig], Any]) -> None:
             print(sentence, file=sys.stderr)  # noqa: T201
     if refused or elsewhere:
         sys.exit(REFUSED)
+
+
+def _refusal_of(error: Refusal | InstantiationException) -> Refusal:
+    """Raises the error where the whole of it was asked for, as Hydra does."""
+    cause = error.__cause__
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(cause, Refusal):
+        return cause
+    if cause is None or os.environ.get("HYDRA_FULL_ERROR", "0") != "0":
+        raise error
+    where = str(error).rpartition("full_key: ")[2].splitlines()[0] if "full_key: " in str(error) else "a part"
+    return Refusal(
+        f"{where} cannot be made of its values: {type(cause).__name__}: {first_line(cause)}. Look at them; with "
+        "HYDRA_FULL_ERROR=1 the whole traceback is shown."
+    )
 
 
 def _this_process() -> tuple[str, int]:
@@ -140,6 +160,28 @@ def _collected(sweep: str) -> list[str]:
         if not any(place.parent.iterdir()):
             place.parent.rmdir()
     return sentences
+
+
+def _refuse_kinds(overrides: Sequence[str]) -> None:
+    """Raises Refusal for what is no name where one stands for a file, or no text where a directory is named: of these
+    Hydra shows a traceback.
+    """
+    try:
+        parsed = OverridesParser.create().parse_overrides([word for word in overrides if not word.startswith("-")])
+    except OverrideParseException:
+        return  # Hydra says why
+    for override in parsed:
+        if override.is_delete():
+            continue
+        group, name = CONFIGS / override.key_or_group, override.input_line
+        given = override.value()
+        for value in given.list if isinstance(given, ChoiceSweep) else [given]:
+            names = value if isinstance(value, list) else [value]
+            if group.is_dir() and not all(isinstance(each, str | QuotedString) for each in names):
+                known = ", ".join(sorted(path.stem for path in group.glob("*.yaml")))
+                raise Refusal(f"{name} must name files of configs/{override.key_or_group}: {known}.")
+            if override.key_or_group in DIRECTORIES and (value is None or isinstance(value, list | dict)):
+                raise Refusal(f"{name} must name a directory.")
 
 
 def _refuse_missing_launcher(overrides: Sequence[str]) -> None:

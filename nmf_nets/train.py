@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from nmf_nets.callbacks.stopwatch import Stopwatch
@@ -28,7 +29,7 @@ from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.part import given, part_name
 from nmf_nets.plots.curves import draw_curves
 from nmf_nets.program import pinned_threads, run_program
-from nmf_nets.refusal import Refusal, refuse_seed
+from nmf_nets.refusal import Refusal, first_line, refuse_seed
 from nmf_nets.report.page import REPORT, save_report
 from nmf_nets.run_directory import MetricsFile, RunDirectory
 from nmf_nets.saved_model import save_model
@@ -62,7 +63,7 @@ def train(config: DictConfig) -> float | None:
     _silence_advice()
     register()
     callbacks = {"stopwatch": Stopwatch(), **{name: part(node) for name, node in config.callbacks.items()}}
-    trainer = part(config.trainer)(logger=False, callbacks=list(callbacks.values()), default_root_dir=run.path)
+    trainer = _trainer(part(config.trainer), callbacks=list(callbacks.values()), default_root_dir=run.path)
     _refuse_processes(trainer, fresh)
     if fresh and trainer.is_global_zero and run.config.exists():
         raise Refusal(
@@ -111,6 +112,18 @@ def _refuse_another(run: RunDirectory, config: DictConfig) -> None:
 def part(node: Any) -> Any:
     """What a configuration describes, or how to make it."""
     return instantiate(node, _convert_="all")
+
+
+def _trainer(make: Any, **given: Any) -> pl.Trainer:
+    """Raises Refusal for what Lightning does not take, there or later."""
+    try:
+        trainer = make(logger=False, **given)
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise Refusal(f"trainer: {first_line(error)}. Look at its values.") from error
+    for name, value in {"max_epochs": trainer.max_epochs, "max_steps": trainer.max_steps}.items():
+        if not isinstance(value, int | None) or isinstance(value, bool):
+            raise Refusal(f"trainer.{name} is {value!r}, but must be an integer, of which -1 means without end.")
+    return trainer
 
 
 def make_net(config: DictConfig, data: MatrixDataModule) -> tuple[NonNegativeAutoencoder, Factorization]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from nmf_nets.factorization import Factorization
 from nmf_nets.heads.base import Head
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, refuse_number
 from nmf_nets.weight import free_parameters_of, weights_of
 
 MakeOptimizer = Callable[..., torch.optim.Optimizer]
@@ -32,7 +33,9 @@ OF_ROWS = ("codes", "weights")
 def parameter_groups(
     encoder: Encoder, decoder: Decoder, lr: float, net_lr: float, head: Head | None = None
 ) -> list[dict[str, Any]]:
-    """Non-negative weights and the others, each with a learning rate of its own."""
+    """Non-negative weights and the others, each with a learning rate of its own; Refusal for a rate that is none."""
+    refuse_number("lr", lr)
+    refuse_number("net_lr", net_lr)
     parts = [part for part in (encoder, decoder, head) if part is not None]
     groups = [
         {"params": [weight.theta for part in parts for weight in weights_of(part)], "lr": lr},
@@ -60,6 +63,8 @@ class NetAdam(torch.optim.Adam):
                 f"this step finds W as a whole, but {type(decoder).__name__} makes it of other weights; use "
                 "optimizer=multiplicative or optimizer=adam with this decoder."
             )
+        if not (isinstance(decay, Real) and decay > 0):
+            raise Refusal(f"decay must be a number of steps above 0, but is {decay!r}.")
         super().__init__(parameter_groups(encoder, decoder, lr, net_lr, head), eps=EPS)
         for group in self.param_groups:
             group["first_lr"], group["steps"] = group["lr"], 0

@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse
 import torch
 from hostile.files import seed_of
+from hydra.errors import InstantiationException
 from sklearn.exceptions import NotFittedError
 
 import nmf_nets
@@ -190,3 +191,32 @@ def test_an_option_of_train_is_refused_by_its_name(override, train):
     ran = train(override)
     assert ran.code == 2
     assert override.partition("=")[0] in ran.sentence
+
+
+@pytest.mark.untyped
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("constraint=1", "constraint=1 must name files of configs/constraint: exponential, free"),
+        ("divergence=null", "divergence=null must name files"),
+        ("encoder=[2.5]", "must name files of configs/encoder"),
+        ("constraint=projected,1", "constraint=projected,1 must name files"),
+        ("hydra.run.dir=[]", "hydra.run.dir=[] must name a directory"),
+        ("data.n_features=[]", "data cannot be made of its values: TypeError"),
+        ("trainer.devices=nope", "trainer: `devices` selected with"),
+        ("trainer.max_epochs=abc", "trainer.max_epochs is 'abc', but must be an integer"),
+        ("optimizer.lr=abc", "lr must be a number of at least 0, but is 'abc'"),
+        ("optimizer.decay=0", "decay must be a number of steps above 0, but is 0"),
+    ],
+)
+def test_a_value_of_a_wrong_kind_is_refused_by_its_name(override, named, command):
+    ran = command("data=synthetic", "logger=none", *(["-m"] if "," in override else []), override)
+    assert ran.code == 2
+    assert named in ran.sentence
+
+
+@pytest.mark.untyped
+def test_what_hydra_is_asked_to_show_in_full_it_shows(command, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(InstantiationException, match="not supported between"):
+        command("data=synthetic", "logger=none", "data.n_features=[]")
