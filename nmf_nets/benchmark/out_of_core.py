@@ -133,7 +133,7 @@ def multiply(path: str, n_components: int) -> Figures:
 
 
 def solve(path: str, n_components: int, divergence: str, iterations: int) -> Figures:
-    """The classical solver over row blocks, codes on the disk too, with what it takes before and after its iterations."""
+    """The classical solver over row blocks, codes on the disk too, and what it takes before and after iterating."""
     began = time.perf_counter()
     seen: list[tuple[int, float]] = []
     with tempfile.TemporaryDirectory(dir=Path(path).parent) as directory:
