@@ -70,7 +70,7 @@ class Group:
         if self.size == 1:
             return [item]
         items: list[Any] | None = [None] * self.size if self.rank == 0 else None
-        with _together():
+        with together():
             dist.gather_object(item, items)
         return items or []
 
@@ -78,14 +78,14 @@ class Group:
         """Rank 0's."""
         items = [item]
         if self.size > 1:
-            with _together():
+            with together():
                 dist.broadcast_object_list(items, 0)
         return items[0]
 
     def wait(self) -> None:
         """Until all ranks are here."""
         if self.size > 1:
-            with _together():
+            with together():
                 dist.barrier()
 
     @contextmanager
@@ -98,7 +98,7 @@ class Group:
             refusal = error
         if self.size > 1:
             said: list[str | None] = [None] * self.size
-            with _together():
+            with together():
                 dist.all_gather_object(said, None if refusal is None else str(refusal))
             others = [sentence for sentence in said if sentence is not None]
             if refusal is None and others:
@@ -114,7 +114,7 @@ class Group:
             whole = (
                 alike[0] if len(alike) == 1 and alike[0].is_contiguous() else torch.cat([t.flatten() for t in alike])
             )
-            with _together():
+            with together():
                 dist.all_reduce(whole, how)
             self.sent += whole.numel() * whole.element_size()
             if whole is not alike[0]:
@@ -129,13 +129,13 @@ ALONE = Group(alone=True)
 def _broadcast_(tensor: Tensor, source: int) -> None:
     """Also of what is not contiguous, or is a view of what a graph is of."""
     whole = tensor.detach().contiguous()
-    with _together():
+    with together():
         dist.broadcast(whole, source)
     tensor.detach().copy_(whole)
 
 
 @contextmanager
-def _together() -> Iterator[None]:
+def together() -> Iterator[None]:
     """Around what all ranks have to come to."""
     try:
         yield

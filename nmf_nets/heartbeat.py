@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import NoReturn
 
 import torch.distributed as dist
 
@@ -21,7 +22,7 @@ LOST = 1
 """Exit code of a rank that cannot go on without another."""
 
 
-def end_lost(what: str) -> None:
+def end_lost(what: str) -> NoReturn:
     """Ends this process at once: an exit in order would wait for what never comes."""
     print(f"lost: {what}. The last checkpoint is whole; resume goes on from it.", file=sys.stderr, flush=True)  # noqa: T201
     os._exit(LOST)

@@ -13,7 +13,7 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from nmf_nets.group import Group
+from nmf_nets.group import Group, together
 from nmf_nets.heartbeat import beating
 
 LOOK_EVERY = 5.0
@@ -43,6 +43,10 @@ class Replicas(DDPStrategy):
     def teardown(self) -> None:
         self._together.close()
         super().teardown()
+
+    def barrier(self, *args: Any, **kwargs: Any) -> None:
+        with together():
+            super().barrier(*args, **kwargs)
 
     def configure_ddp(self) -> None:
         """Replicas begin as rank 0's."""

@@ -24,6 +24,8 @@ from nmf_nets.callbacks.stopwatch import Stopwatch
 from nmf_nets.data.base import MatrixDataModule
 from nmf_nets.decoders.linear import Linear
 from nmf_nets.factorization import Factorization
+from nmf_nets.group import LostRank
+from nmf_nets.heartbeat import end_lost
 from nmf_nets.loggers.base import trackers
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
 from nmf_nets.part import given, part_name
@@ -81,6 +83,8 @@ def train(config: DictConfig) -> float | None:
                 said = f"stopped; resume={run.path} goes on from the last checkpoint"
                 Console(stderr=True).print(said, soft_wrap=True)
             raise
+        except LostRank as lost:
+            end_lost(str(lost))
         finally:
             if wandb.run is not None:
                 wandb.finish()  # or the next job of a sweep would log into this run

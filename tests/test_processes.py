@@ -12,6 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from nmf_nets.heartbeat import LOST
+
 NET = ["encoder=table", "optimizer=adam", "data.batch_size=300", "data.dtype=float64", "n_components=4"]
 QUICK = ["logger=none", "threads=1", "trainer.accelerator=cpu", "callbacks.gap_monitor.growth=9"]
 TWO = ["trainer.devices=2", "trainer.strategy=ddp"]
@@ -63,7 +65,8 @@ def test_a_rank_that_is_killed_ends_the_others_and_sigterm_to_one_saves_for_all(
         time.sleep(0.1)
     (child,) = children_of(run)
     os.kill(child, signal.SIGKILL)
-    assert run.wait(60) != 0
+    assert run.wait(60) == LOST
+    assert "lost: rank 0 of 2 waited for the others in vain" in log.read_text()
     saved = torch.load(checkpoint, weights_only=True)["global_step"]
     run = start(tmp_path, "resume=run")
     while torch.load(checkpoint, weights_only=True)["global_step"] == saved:
