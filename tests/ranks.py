@@ -83,7 +83,8 @@ def found(directory, size):
             run(**choices, max_iter=2, save_every=1)
             group.wait()
             if group.rank == 0:
-                shutil.copytree(place, directory / f"{where}-2")
+                for fewer in (2, 1):
+                    shutil.copytree(place, directory / f"{where}-{fewer}")
             group.wait()
             kept[where] = {"W": run(**choices).W}
             kept[f"{where}, undisturbed"] = {"W": run(kind="sparse", init="random", group=group).W}
