@@ -23,8 +23,8 @@ def as_matrix(
     """X as a `Matrix`, without a copy where dtype and layout allow.
 
     Accepts numpy arrays, nested lists, torch tensors (strided, COO, CSR, CSC), pandas frames and every scipy sparse
-    format. float32 and float64 are kept; float16, integers and bool become torch's default dtype. Duplicates are
-    summed and explicit zeros dropped, on a copy.
+    format. float32 and float64 are kept; longdouble becomes float64, and float16, integers and bool torch's default
+    dtype. Duplicates are summed and explicit zeros dropped, on a copy.
     weights: v ≥ 0 of the shape of X, dense or sparse; or a mask. Where v = 0 the entry was not observed,
     and X may hold anything there, NaN too. Sparse weights hold the observed entries, zeros among them; dense weights
     make sparse data dense, as they have its size already.
@@ -182,9 +182,8 @@ def target_dtype(own: np.dtype, asked: torch.dtype | None) -> np.dtype:
     """Of the matrix that is made of numbers of a dtype, where another is asked for or not."""
     if asked is None:
         own = own.newbyteorder("=")
-        asked = (
-            torch.float64 if own == np.float64 else torch.float32 if own == np.float32 else torch.get_default_dtype()
-        )
+        wide = own.kind == "f" and own.itemsize >= 8  # also numpy's longdouble
+        asked = torch.float64 if wide else torch.float32 if own == np.float32 else torch.get_default_dtype()
     return np.dtype(str(asked).removeprefix("torch."))
 
 

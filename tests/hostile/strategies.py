@@ -248,10 +248,11 @@ def _integers(X: np.ndarray) -> Given:
 
 
 def _lacking(X: np.ndarray) -> Given:
-    frame = pd.DataFrame(np.ones(X.shape)).astype("Int64")
+    truth = np.ones(X.shape)
+    frame = pd.DataFrame(truth).astype("Int64")
     if X.size:
-        frame.iloc[0, 0] = pd.NA
-    return Given(frame, np.full(X.shape, np.nan), "frame with NA")
+        frame.iloc[0, 0], truth[0, 0] = pd.NA, np.nan
+    return Given(frame, truth, "frame with NA")
 
 
 PANDAS: tuple[Callable[[np.ndarray], Given], ...] = (

@@ -44,6 +44,13 @@ def test_weights_of_unlike_rows_are_refused_and_those_of_half_precision_taken():
     assert torch.equal(as_matrix(torch.from_numpy(X), weights=weights).given_weights, torch.ones(4, 3).double())
 
 
+def test_what_float32_does_not_hold_of_a_longdouble_is_not_lost():
+    found = as_matrix(np.array([[1e-53, 1.0]], np.longdouble))
+    assert (found.dtype, float(found.values[0, 0])) == (torch.float64, 1e-53)
+    with pytest.raises(Refusal, match=re.escape("X[0, 1] is -1e-312")):
+        as_matrix(np.array([[1.0, -1e-312]], np.longdouble))
+
+
 def test_a_single_entry_of_any_stride_is_taken():
     records = np.zeros((1, 1), dtype=np.dtype([("a", np.int8), ("x", np.float64)]))
     records["x"] = 2
