@@ -398,7 +398,7 @@ def _given(W: Any, n_components: int, source: Source) -> Components:
 def _refuse_choices(
     init: str, codes: str, directory: str | Path | None, save_every: int | None, save_seconds: float
 ) -> None:
-    if init not in INITS:
+    if not isinstance(init, str) or init not in INITS:
         raise Refusal(f"init is {init!r}, but must be one of {', '.join(INITS)}; others need all rows at once.")
     if codes not in ("auto", "memory", "disk"):
         raise Refusal(f"codes is {codes!r}, but must be auto, memory or disk.")

@@ -288,6 +288,10 @@ def _terms(
     return Terms(penalties, held)
 
 
+STRONGEST = 1e30
+"""Penalty, on data with a mean near 1."""
+
+
 def penalties_of(
     side: str, l1: float, l2: float, others: Sequence[Penalty], divergence: Divergence, unit: float
 ) -> tuple[Penalty, ...]:
@@ -297,7 +301,14 @@ def penalties_of(
     for name, strength in ((f"l1_{side}", l1), (f"l2_{side}", l2)):
         refuse_number(name, strength)
     given = [*([L1(float(l1))] if l1 else []), *([L2(float(l2))] if l2 else []), *others]
-    return tuple(penalty.rescaled(1 / unit, divergence.beta) for penalty in given)
+    rescaled = tuple(penalty.rescaled(1 / unit, divergence.beta) for penalty in given)
+    for penalty, before in zip(rescaled, given, strict=True):
+        if not penalty.strength <= STRONGEST:
+            raise Refusal(
+                f"{type(before).__name__} on {side} (l1_{side}, l2_{side}, penalties_{side}) has the strength "
+                f"{before.strength:.3g}, beside which nothing of X would be left; choose a smaller one."
+            )
+    return rescaled
 
 
 def _start(
@@ -316,7 +327,7 @@ def _start(
             if terms.frozen is not None:
                 raise Refusal(f"frozen_{side} keeps components as they started; give start=(H, W).")
         generator = seed if isinstance(seed, torch.Generator) else generator_of(seed)
-        if init == "auto" and recipe.signed:
+        if isinstance(init, str) and init == "auto" and recipe.signed:
             init = random_codes
         return init_of(init, X, n_components)(X, n_components, generator)
     if not isinstance(start, Factorization) and not (isinstance(start, tuple | list) and len(start) == 2):
@@ -346,7 +357,7 @@ def init_of(init: str | Init, X: Matrix, n_components: int) -> Init:
     """By name, or itself; auto is nndsvda where there are enough singular vectors and no weights, else random."""
     if callable(init):
         return init
-    if init == "auto":
+    if isinstance(init, str) and init == "auto":
         init = "nndsvda" if X.weights is None and n_components <= min(X.shape) else "random"
     if not isinstance(init, str) or init not in INITS:
         raise Refusal(f"init is {init!r}, but must be one of auto, {', '.join(INITS)}, or what makes a start.")
@@ -357,7 +368,14 @@ def _factor(name: str, M: Any, shape: tuple[int, int], X: Matrix, unit: float, s
     values = as_matrix(M, X.dtype, name=name, signed=signed).dense().to(X.device)
     if values.shape != shape:
         raise Refusal(f"{name} of start must have the shape {shape}, but has {tuple(values.shape)}.")
-    return values / math.sqrt(unit)
+    values, most = values / math.sqrt(unit), torch.finfo(X.dtype).max
+    largest = float(values.abs().max())
+    if not largest < math.sqrt(most / values.numel()):
+        raise Refusal(
+            f"{name} of start has entries up to {largest * math.sqrt(unit):.3g}, of whose squares {X.dtype} does not "
+            "hold the sum; scale it down, or leave it to init."
+        )
+    return values
 
 
 # Units ---------------------------------------------------------------------------------------------------------------
