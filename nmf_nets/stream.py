@@ -82,7 +82,8 @@ class Stream:
         """The codes of the batch, made on W as it was, and W after it.
 
         H: codes to start from instead of cold ones.
-        Raises Refusal for what `as_matrix` refuses, and for another number of features than before.
+        Raises Refusal for what `as_matrix` refuses, for another number of features than before, and where numbers
+        overflow.
         """
         X = self._batch(X, weights)
         update, sums = self._parts(X)
@@ -94,7 +95,13 @@ class Stream:
         sums.refuse_data(X)
         H = update(X, H, W, self.steps, self.progress, self.on_H)
         criterion = Criterion(self.divergence, on_W=self.on_W.shared(X.shape[0]))
-        self.W = sums.fitted(Objective(X, Factorization(H, W), criterion), self.known).contiguous()
+        fitted = sums.fitted(Objective(X, Factorization(H, W), criterion), self.known).contiguous()
+        if not bool(H.isfinite().all() & fitted.isfinite().all()):
+            raise Refusal(
+                f"this batch, with a mean of {float(X.mean):.3g}, is too far from those before for {W.dtype}: W would "
+                "not be finite. Components are left as they were, but sums are spoiled; go on from an earlier state_dict."
+            )
+        self.W = fitted
         return Factorization(H, self.W)
 
     def codes(self, X: Any, weights: Any = None) -> Codes:

@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
+import scipy.sparse
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -105,7 +106,11 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
             raise Refusal(
                 f"X must have {len(self.components_)} columns, a code for each component, but has {X.shape[1]}."
             )
-        return X @ self.components_
+        with np.errstate(over="ignore"):
+            rows = X @ self.components_
+        if not np.isfinite(rows.data if scipy.sparse.issparse(rows) else rows).all():
+            raise Refusal(f"X has codes up to {X.max():.3g}, whose rows {rows.dtype} does not hold; scale them down.")
+        return rows
 
     @property
     def _n_features_out(self) -> int:

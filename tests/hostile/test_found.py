@@ -19,6 +19,7 @@ from nmf_nets.matrix import DenseMatrix
 from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import RunDirectory
 from nmf_nets.saved_model import load
+from nmf_nets.stream import Stream
 
 X = np.array([[1.0, 2.0, 0.0], [0.5, 0.0, 3.0], [1.0, 1.0, 1.0], [2.0, 4.0, 0.0]])
 
@@ -123,6 +124,21 @@ def test_an_estimator_leaves_sparse_data_with_duplicates_as_they_are():
 def test_an_estimator_takes_tensors_of_a_graph_and_of_half_precision():
     for given in (torch.ones(3, 2, requires_grad=True), torch.ones(3, 2, dtype=torch.bfloat16)):
         assert nmf_nets.NMF(1, max_iter=1, tol=0).fit_transform(given).shape == (3, 1)
+
+
+def test_codes_whose_rows_no_float_holds_are_refused():
+    fitted = nmf_nets.NMF(1, init="random", random_state=0, max_iter=300).fit(100 * X)
+    with pytest.raises(Refusal, match=re.escape("X has codes up to 1.79e+308, whose rows float64 does not hold")):
+        fitted.inverse_transform(np.full((1, 1), 1.79e308))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_batch_that_no_sums_hold_is_refused_and_leaves_the_components():
+    stream = Stream(2, divergence=0.5, init="random")
+    W = stream.partial_fit(1e-148 * X).W.clone()
+    with pytest.raises(Refusal, match=r"is too far from those before for torch\.float64: W would not be finite"):
+        stream.partial_fit(1e292 * X)
+    assert torch.equal(stream.W, W)
 
 
 def test_a_refused_fit_is_none():
