@@ -99,7 +99,7 @@ class Stream:
         if not bool(H.isfinite().all() & fitted.isfinite().all()):
             raise Refusal(
                 f"this batch, with a mean of {float(X.mean):.3g}, is too far from those before for {W.dtype}: W would "
-                "not be finite. Components are left as they were, but sums are spoiled; go on from an earlier state_dict."
+                "not be finite. Components are left as they were, but sums are spoiled; go on from an older state_dict."
             )
         self.W = fitted
         return Factorization(H, self.W)
