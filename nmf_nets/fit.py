@@ -329,7 +329,7 @@ def _start(
         generator = seed if isinstance(seed, torch.Generator) else generator_of(seed)
         if isinstance(init, str) and init == "auto" and recipe.signed:
             init = random_codes
-        return init_of(init, X, n_components)(X, n_components, generator)
+        return init_of(init, X, n_components, recipe.signed)(X, n_components, generator)
     if not isinstance(start, Factorization) and not (isinstance(start, tuple | list) and len(start) == 2):
         raise Refusal(f"start must be a Factorization or (H, W), but is a {type(start).__name__}.")
     H, W = (start.H, start.W) if isinstance(start, Factorization) else start
@@ -353,8 +353,13 @@ def _start(
     return begin
 
 
-def init_of(init: str | Init, X: Matrix, n_components: int) -> Init:
-    """By name, or itself; auto is nndsvda where there are enough singular vectors and no weights, else random."""
+def init_of(init: str | Init, X: Matrix, n_components: int, signed: bool = False) -> Init:
+    """By name, or itself; auto is nndsvda where there are enough singular vectors and no weights, else random.
+
+    signed: whether W may have any sign. Raises Refusal for an init that needs that where it may not.
+    """
+    if not signed and (init is random_codes or (isinstance(init, str) and init == "random_codes")):
+        raise Refusal("init=random_codes makes components of any sign, as semi-NMF has them alone; use init=random.")
     if callable(init):
         return init
     if isinstance(init, str) and init == "auto":

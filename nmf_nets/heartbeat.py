@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import NoReturn
 
-import torch.distributed as dist
+from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]  # it is in torch's documentation
 
 from nmf_nets.group import Group
 
@@ -37,7 +37,7 @@ def beating(group: Group, every: float = EVERY, silence: float = SILENCE) -> Ite
         yield
         return
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = dist.TCPStore(address, port, is_master=False, timeout=timedelta(seconds=silence))
+    store = TCPStore(address, port, is_master=False, timeout=timedelta(seconds=silence))
     over = threading.Event()
     watch = threading.Thread(target=_watch, args=(store, group, over, every, silence), daemon=True)
     watch.start()
@@ -48,7 +48,7 @@ def beating(group: Group, every: float = EVERY, silence: float = SILENCE) -> Ite
         watch.join(every)
 
 
-def _watch(store: dist.TCPStore, group: Group, over: threading.Event, every: float, silence: float) -> None:
+def _watch(store: TCPStore, group: Group, over: threading.Event, every: float, silence: float) -> None:
     """Signs are counted, not timed: all ranks of a machine that slept have missed none."""
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     own, watched = (f"alive/{attempt}/{rank % group.size}" for rank in (group.rank, group.rank + 1))

@@ -64,7 +64,7 @@ OmegaConf.register_new_resolver("parameters", parameters, replace=True)
 def pinned_threads(threads: int | None) -> Iterator[None]:
     """So many threads for torch, numba, which follows it, and BLAS; None leaves them as they are."""
     if threads is not None:
-        if not isinstance(threads, int) or threads < 1:
+        if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
             raise Refusal(f"threads is {threads!r}, but must be an integer of at least 1, or null for all there are.")
         torch.set_num_threads(threads)
     with threadpool_limits(threads):

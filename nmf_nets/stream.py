@@ -3,8 +3,6 @@
 from copy import deepcopy
 from typing import Any
 
-from torch import Tensor
-
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.criterion import PLAIN, Criterion, Terms
 from nmf_nets.divergences.base import Divergence
@@ -154,5 +152,6 @@ class Stream:
     def _first(self, X: Matrix) -> Components:
         if not float(X.mean) > 0:
             raise Refusal("the first batch is zero everywhere, which says nothing of W; begin with another, or give W.")
-        W: Tensor = init_of(self.init, X, self.n_components)(X, self.n_components, generator_of(self.seed)).W
-        return W
+        signed = self.update_W is not None and self.update_W.signed
+        init = init_of(self.init, X, self.n_components, signed)
+        return init(X, self.n_components, generator_of(self.seed)).W

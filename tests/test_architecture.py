@@ -36,9 +36,10 @@ LAYERS = [
         "sources",
         "heads",
         "sound",
-        "strategy",
+        "heartbeat",
     ],
     [
+        "strategy",
         "source_loader",
         "stream_loader",
         "implicit",

@@ -8,6 +8,7 @@ from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
 from nmf_nets.matrix import Matrix
+from nmf_nets.refusal import refuse_count, refuse_number
 from nmf_nets.shapes import Codes, Components, Rows
 from nmf_nets.updates.base import Update
 
@@ -31,6 +32,9 @@ class Unrolled(Encoder):
         warm: int | None = None,
     ):
         super().__init__()
+        if steps != 0:
+            refuse_count("encoder.steps, unless it is 0,", steps)
+        refuse_number("encoder.progress", progress)
         self.update, self.steps, self.progress, self.warm = update, steps, progress, update.effort_of(warm)
         self.kept = None if warm == 0 else start.H.clone()
 

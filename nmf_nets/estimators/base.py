@@ -220,7 +220,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
                 stacklevel=4,
             )
         init = self.init or ("random_codes" if self._signed else "auto")
-        return init_of(init, X, r)(X, r, chance)
+        return init_of(init, X, r, self._signed)(X, r, chance)
 
     # What is kept -----------------------------------------------------------------------------------------------------
 

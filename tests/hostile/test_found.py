@@ -76,6 +76,7 @@ def test_a_matrix_that_a_narrower_dtype_does_not_hold_is_refused_by_its_place():
         ("solver", 2.5),
         ("init", (1, 2)),
         ("init", np.ones(2)),
+        ("init", "random_codes"),
         ("start", (np.full((4, 2), 1e200), None)),
         ("start", 0),
         ("start", "nope"),
@@ -232,6 +233,8 @@ def test_an_option_of_train_is_refused_by_its_name(override, train):
         ("trainer.devices=nope", "trainer: `devices` selected with"),
         ("trainer.max_epochs=abc", "trainer.max_epochs is 'abc', but must be an integer"),
         ("optimizer.lr=abc", "lr must be a number of at least 0, but is 'abc'"),
+        ("threads=true", "threads is True, but must be an integer"),
+        ("encoder.steps=null", "encoder.steps, unless it is 0, must be an integer of at least 1, but is None"),
         ("optimizer.decay=0", "decay must be a number of steps above 0, but is 0"),
     ],
 )
