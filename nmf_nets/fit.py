@@ -289,7 +289,7 @@ def _terms(
 
 
 STRONGEST = 1e30
-"""Penalty, on data with a mean near 1."""
+"""Penalty on data with a mean near 1: with some more, products of it leave float32 (heuristic)."""
 
 
 def penalties_of(

@@ -14,7 +14,7 @@ import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, QuotedString
+from hydra.core.override_parser.types import ChoiceSweep, Glob, QuotedString, Sweep
 from hydra.errors import InstantiationException, OverrideParseException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -175,6 +175,8 @@ def _refuse_kinds(overrides: Sequence[str]) -> None:
             continue
         group, name = CONFIGS / override.key_or_group, override.input_line
         given = override.value()
+        if isinstance(given, Glob | Sweep) and not isinstance(given, ChoiceSweep):
+            continue  # names that Hydra looks up, or a range of numbers
         for value in given.list if isinstance(given, ChoiceSweep) else [given]:
             names = value if isinstance(value, list) else [value]
             if group.is_dir() and not all(isinstance(each, str | QuotedString) for each in names):

@@ -16,6 +16,7 @@ import nmf_nets
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.contents import contents_of
 from nmf_nets.matrix import DenseMatrix
+from nmf_nets.program import _refuse_kinds
 from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import RunDirectory
 from nmf_nets.saved_model import load
@@ -242,6 +243,14 @@ def test_a_value_of_a_wrong_kind_is_refused_by_its_name(override, named, command
     ran = command("data=synthetic", "logger=none", *(["-m"] if "," in override else []), override)
     assert ran.code == 2
     assert named in ran.sentence
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["encoder=glob(*)", "encoder=mlp,unrolled", "encoder='mlp'", "logger=[csv,mlflow]", "~encoder", "seed=range(1,4)"],
+)
+def test_names_of_any_form_are_none_of_a_wrong_kind(override):
+    assert _refuse_kinds([override]) is None
 
 
 @pytest.mark.untyped
