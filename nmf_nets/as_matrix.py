@@ -99,6 +99,8 @@ def _weighted(X: Any, weights: Any, dtype: torch.dtype | None, first_row: int) -
         values = _cast(X.toarray() if scipy.sparse.issparse(X) else X, target)
         seen = torch.from_numpy(np.where(V.numpy() > 0, values, target.type(0)))
         found = DenseMatrix(_dense(seen, None, first_row=first_row).values, V)
+    if not math.isfinite(float(found.mass)):
+        raise Refusal("weights have a sum that float64 does not hold; divide them by the largest.")
     return found.to(device)
 
 

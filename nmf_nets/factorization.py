@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from nmf_nets.division import ratio
+from nmf_nets.matrix import Matrix
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Data
 
@@ -42,6 +43,16 @@ class Factorization:
         size = h.sqrt() * w.sqrt()
         of_H, of_W = ratio(size, h).to(self.H.dtype), ratio(size, w).to(self.W.dtype)
         return replace(self, H=self.H * of_H, W=self.W * of_W[:, None])
+
+
+def finite(M: torch.Tensor, name: str, X: Matrix) -> torch.Tensor:
+    """The factor, or its half. Raises Refusal where numbers of its dtype have overflowed; this waits for the device."""
+    if not bool(M.isfinite().all()):
+        raise Refusal(
+            f"{name} would not be finite: X, with a mean of {float(X.mean):.3g}, and what it is to be factored by or "
+            f"penalised with are too far apart for {M.dtype}; divide X by its largest entry, or work in float64."
+        )
+    return M
 
 
 def refuse_equal_components(start: Factorization) -> None:

@@ -17,7 +17,7 @@ from nmf_nets.as_matrix import as_matrix
 from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.beta import beta_divergence
-from nmf_nets.factorization import Factorization, refuse_equal_components
+from nmf_nets.factorization import Factorization, finite, refuse_equal_components
 from nmf_nets.inits.base import Init, generator_of, refuse_n_components
 from nmf_nets.inits.kmeans import kmeans
 from nmf_nets.inits.nndsvd import nndsvd
@@ -288,8 +288,8 @@ def _terms(
     return Terms(penalties, held)
 
 
-STRONGEST = 1e30
-"""Penalty on data with a mean near 1: with some more, products of it leave float32 (heuristic)."""
+STRONGEST = 30
+"""Decades of a penalty on data with a mean near 1: with some more, products of it leave float32 (heuristic)."""
 
 
 def penalties_of(
@@ -301,14 +301,14 @@ def penalties_of(
     for name, strength in ((f"l1_{side}", l1), (f"l2_{side}", l2)):
         refuse_number(name, strength)
     given = [*([L1(float(l1))] if l1 else []), *([L2(float(l2))] if l2 else []), *others]
-    rescaled = tuple(penalty.rescaled(1 / unit, divergence.beta) for penalty in given)
-    for penalty, before in zip(rescaled, given, strict=True):
-        if not penalty.strength <= STRONGEST:
+    for penalty in given:
+        decades = (divergence.beta - penalty.degree / 2) * -math.log10(unit)
+        if penalty.strength and not math.log10(penalty.strength) + decades <= STRONGEST:
             raise Refusal(
-                f"{type(before).__name__} on {side} (l1_{side}, l2_{side}, penalties_{side}) has the strength "
-                f"{before.strength:.3g}, beside which nothing of X would be left; choose a smaller one."
+                f"{type(penalty).__name__} on {side} (l1_{side}, l2_{side}, penalties_{side}) has the strength "
+                f"{penalty.strength:.3g}, beside which nothing of X would be left; choose a smaller one."
             )
-    return rescaled
+    return tuple(penalty.rescaled(1 / unit, divergence.beta) for penalty in given)
 
 
 def _start(
@@ -329,7 +329,7 @@ def _start(
         generator = seed if isinstance(seed, torch.Generator) else generator_of(seed)
         if isinstance(init, str) and init == "auto" and recipe.signed:
             init = random_codes
-        return init_of(init, X, n_components, recipe.signed)(X, n_components, generator)
+        return start_of(init, X, n_components, generator, recipe.signed)
     if not isinstance(start, Factorization) and not (isinstance(start, tuple | list) and len(start) == 2):
         raise Refusal(f"start must be a Factorization or (H, W), but is a {type(start).__name__}.")
     H, W = (start.H, start.W) if isinstance(start, Factorization) else start
@@ -353,6 +353,21 @@ def _start(
     return begin
 
 
+def start_of(
+    init: str | Init, X: Matrix, n_components: int, generator: torch.Generator, signed: bool = False
+) -> Factorization:
+    """What the init makes of X, in units of X in which squares stay within its dtype.
+
+    Raises Refusal where X is too uneven even so.
+    """
+    unit = unit_of(X)
+    start = init_of(init, X, n_components, signed)(X if unit == 1 else X.divided(unit), n_components, generator)
+    start = _multiplied(start, unit)
+    finite(start.H, "codes to start from", X)
+    finite(start.W, "components to start from", X)
+    return start
+
+
 def init_of(init: str | Init, X: Matrix, n_components: int, signed: bool = False) -> Init:
     """By name, or itself; auto is nndsvda where there are enough singular vectors and no weights, else random.
 
@@ -373,7 +388,13 @@ def _factor(name: str, M: Any, shape: tuple[int, int], X: Matrix, unit: float, s
     values = as_matrix(M, X.dtype, name=name, signed=signed).dense().to(X.device)
     if values.shape != shape:
         raise Refusal(f"{name} of start must have the shape {shape}, but has {tuple(values.shape)}.")
-    values, most = values / math.sqrt(unit), torch.finfo(X.dtype).max
+    given, most = values, torch.finfo(X.dtype).max
+    values = given / math.sqrt(unit)
+    if bool(((values == 0) & (given != 0)).any()):
+        raise Refusal(
+            f"{name} of start has entries that are zero in units of X, whose mean is as {unit:.3g}, in {X.dtype}; "
+            "scale it up, or leave it to init."
+        )
     largest = float(values.abs().max())
     if not largest < math.sqrt(most / values.numel()):
         raise Refusal(
@@ -392,8 +413,8 @@ def unit_of(X: Matrix) -> float:
 
 
 def unit_at(mean: float) -> float:
-    """The unit of data with that mean."""
-    return 1.0 if mean == 0 or 1e-6 < mean < 1e6 else 4.0 ** round(math.log(mean, 4))
+    """The unit of data with that mean: a number whose inverse float64 holds too."""
+    return 1.0 if mean == 0 or 1e-6 < mean < 1e6 else 4.0 ** min(511, max(-511, round(math.log(mean, 4))))
 
 
 def _multiplied(factors: Factorization, unit: float) -> Factorization:

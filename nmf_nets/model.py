@@ -14,7 +14,7 @@ from nmf_nets.decoders.base import Decoder
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.exact import MOST, TOLERANCE
 from nmf_nets.encoders.refined import REFINED
-from nmf_nets.factorization import Factorization
+from nmf_nets.factorization import Factorization, finite
 from nmf_nets.fit import as_given
 from nmf_nets.half_steps.coupled import CoupledSteps
 from nmf_nets.matrix import Matrix
@@ -157,7 +157,7 @@ class Model:
             batch = batch.to(self.W.device)
             if self.preprocessing is not None:
                 batch = self.preprocessing(batch)
-            yield batch, self._codes(batch, codes)
+            yield batch, finite(self._codes(batch, codes), "the codes", batch)
 
     @torch.no_grad()
     def _codes(self, X: Matrix, codes: Kind) -> Tensor:

@@ -19,10 +19,12 @@ from hydra.errors import InstantiationException, OverrideParseException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from threadpoolctl import threadpool_limits
 
 from nmf_nets.extras import Missing
+from nmf_nets.kinds import refuse_kinds
 from nmf_nets.refusal import Refusal, first_line
 from nmf_nets.run_directory import version_of, write
 from nmf_nets.targets import refuse_foreign_targets
@@ -92,8 +94,9 @@ def run_program(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         nonlocal refused
         try:
             refuse_foreign_targets(config, config.allow)
+            refuse_kinds(config)
             return job(config)
-        except (Refusal, InstantiationException) as error:
+        except (Refusal, InstantiationException, OmegaConfBaseException) as error:
             refusal = _refusal_of(error)
             about = HydraConfig.get()
             number = about.job.num if about.mode == RunMode.MULTIRUN else None
@@ -123,14 +126,21 @@ def run_program(config_name: str, job: Callable[[DictConfig], Any]) -> None:
         sys.exit(REFUSED)
 
 
-def _refusal_of(error: Refusal | InstantiationException) -> Refusal:
+def _refusal_of(error: Refusal | InstantiationException | OmegaConfBaseException) -> Refusal:
     """Raises the error where the whole of it was asked for, as Hydra does."""
     cause = error.__cause__
     if isinstance(error, Refusal):
         return error
     if isinstance(cause, Refusal):
         return cause
-    if cause is None or os.environ.get("HYDRA_FULL_ERROR", "0") != "0":
+    if os.environ.get("HYDRA_FULL_ERROR", "0") != "0":
+        raise error
+    if isinstance(error, OmegaConfBaseException):
+        return Refusal(
+            f"the configuration lacks what it needs, or holds what it cannot: {first_line(error)}. Look for a group "
+            "that is empty or was taken away; with HYDRA_FULL_ERROR=1 the whole traceback is shown."
+        )
+    if cause is None:
         raise error
     where = str(error).rpartition("full_key: ")[2].splitlines()[0] if "full_key: " in str(error) else "a part"
     return Refusal(

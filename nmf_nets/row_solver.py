@@ -39,7 +39,7 @@ class RowSolver:
     on_W: Terms
 
     def codes(self, X: Matrix, H: Codes | None, W: Components) -> Codes:
-        return self.update(X, H, W, self.repeats, self.update.effort.progress, self.on_H)
+        return self.update.on(X, W, self.on_H).codes(H, self.repeats, self.update.effort.progress)
 
 
 def row_solver(

@@ -7,7 +7,7 @@ from nmf_nets.as_matrix import as_matrix
 from nmf_nets.criterion import PLAIN, Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization, refuse_equal_components
-from nmf_nets.fit import divergence_of, init_of
+from nmf_nets.fit import divergence_of, start_of
 from nmf_nets.inits.base import Init, generator_of, refuse_n_components
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
@@ -91,7 +91,7 @@ class Stream:
             if H.shape != (X.shape[0], len(W)):
                 raise Refusal(f"H must have the shape {(X.shape[0], len(W))}, but has {tuple(H.shape)}.")
         sums.refuse_data(X)
-        H = update(X, H, W, self.steps, self.progress, self.on_H)
+        H = update.on(X, W, self.on_H).codes(H, self.steps, self.progress)
         criterion = Criterion(self.divergence, on_W=self.on_W.shared(X.shape[0]))
         fitted = sums.fitted(Objective(X, Factorization(H, W), criterion), self.known).contiguous()
         if not bool(H.isfinite().all() & fitted.isfinite().all()):
@@ -153,5 +153,4 @@ class Stream:
         if not float(X.mean) > 0:
             raise Refusal("the first batch is zero everywhere, which says nothing of W; begin with another, or give W.")
         signed = self.update_W is not None and self.update_W.signed
-        init = init_of(self.init, X, self.n_components, signed)
-        return init(X, self.n_components, generator_of(self.seed)).W
+        return start_of(self.init, X, self.n_components, generator_of(self.seed), signed).W

@@ -54,6 +54,8 @@ def refuse_foreign_targets(config: Any, allow: Sequence[str] = (), allowed: Sequ
     A name must be that of a class or a function in one of these places, public, and made there: what a module has only
     imported, as `os`, is not its own. References are followed, as what they lead to may hold a `_target_` too.
     """
+    if not isinstance(allow, list | tuple | ListConfig) or not all(isinstance(name, str) for name in allow):
+        raise Refusal(f"allow is {allow!r}, but must be a list of prefixes of targets, allow=[PACKAGE] say.")
     places = [name.rstrip(".") for name in (*allowed, *allow)]
     for where, target in targets(config):
         objection = _objection(target, places)
@@ -75,10 +77,24 @@ def targets(config: Any) -> Iterator[tuple[str, Any]]:
             yield where, value
 
 
+def nodes(node: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every mapping with what it refers to in place, itself first, and where it stands."""
+    if depth > DEEPEST:
+        raise _too_deep(place)
+    if isinstance(node, Mapping | DictConfig):
+        held = {str(key): _resolved(node, key) for key in node}
+        yield place, held
+        for key, value in held.items():
+            yield from nodes(value, f"{place}.{key}".lstrip("."), depth + 1)
+    elif isinstance(node, list | tuple | ListConfig):
+        for number in range(len(node)):
+            yield from nodes(_resolved(node, number), f"{place}[{number}]", depth + 1)
+
+
 def _entries(node: Any, place: str, depth: int) -> Iterator[tuple[str, Any]]:
     """What a tree of mappings and sequences holds at its leaves, and where."""
     if depth > DEEPEST:
-        raise Refusal(f"the configuration is nested more than {DEEPEST} deep at {place[:60]}…; it may refer to itself.")
+        raise _too_deep(place)
     if isinstance(node, Mapping | DictConfig):
         for key in node:
             yield from _entries(_resolved(node, key), f"{place}.{key}".lstrip("."), depth + 1)
@@ -87,6 +103,10 @@ def _entries(node: Any, place: str, depth: int) -> Iterator[tuple[str, Any]]:
             yield from _entries(_resolved(node, number), f"{place}[{number}]", depth + 1)
     else:
         yield place, node
+
+
+def _too_deep(place: str) -> Refusal:
+    return Refusal(f"the configuration is nested more than {DEEPEST} deep at {place[:60]}…; it may refer to itself.")
 
 
 def _resolved(node: Any, key: Any) -> Any:

@@ -121,13 +121,9 @@ def part(node: Any) -> Any:
 def _trainer(make: Any, **given: Any) -> pl.Trainer:
     """Raises Refusal for what Lightning does not take, there or later."""
     try:
-        trainer = make(logger=False, **given)
+        return make(logger=False, **given)
     except (MisconfigurationException, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise Refusal(f"trainer: {first_line(error)}. Look at its values.") from error
-    for name, value in {"max_epochs": trainer.max_epochs, "max_steps": trainer.max_steps}.items():
-        if not isinstance(value, int | None) or isinstance(value, bool):
-            raise Refusal(f"trainer.{name} is {value!r}, but must be an integer, of which -1 means without end.")
-    return trainer
 
 
 def make_net(config: DictConfig, data: MatrixDataModule) -> tuple[NonNegativeAutoencoder, Factorization]:

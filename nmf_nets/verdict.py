@@ -341,7 +341,7 @@ class _Coder:
         return Factorization(self.exact(X, W, terms=self.terms), W)
 
     def refined(self, X: Matrix, factors: Factorization) -> Factorization:
-        return Factorization(self.exact.update(X, factors.H, factors.W, REFINED, terms=self.terms), factors.W)
+        return Factorization(self.exact.update.on(X, factors.W, self.terms).codes(factors.H, REFINED), factors.W)
 
 
 def _runs(methods: Mapping[str, Method], problem: Problem, start: Factorization, seconds: float) -> dict[str, Run]:

@@ -104,7 +104,7 @@ CONFIGS = {
         ["experiment=rank_factorization", "data.noise=0.1"],
         ["n_components is 16, but X has rank 100", "approximate"],
     ),
-    "synthetic without samples": (["data=synthetic", "data.n_samples=0"], ["data=synthetic", "n_samples"]),
+    "synthetic without samples": (["data=synthetic", "data.n_samples=0"], ["data.n_samples", "at least 1"]),
 }
 
 

@@ -39,7 +39,7 @@ def _held_out(task: Task, factors: Factorization, coder: Coder | None) -> dict[s
         found |= _coding("exact", lambda X: exact(X, W, terms=terms), rows, W, evaluator)
     if coder is not None:
         found |= _coding("own", coder, rows, W, evaluator)
-        found |= _coding("refined", lambda X: task.update(X, coder(X), W, REFINED, terms=terms), rows, W, evaluator)
+        found |= _coding("refined", lambda X: task.update.on(X, W, terms).codes(coder(X), REFINED), rows, W, evaluator)
     return found
 
 

@@ -58,7 +58,7 @@ class GapMonitor(Monitor):
         measured = {f"{part}/divergence": value, f"{part}/relative_error": relative_error(X, own)}
         if net.decoder.couples_rows:
             return measured
-        refined = Factorization(self.update(X, own.H, own.W, REFINED, terms=criterion.on_H), own.W)
+        refined = Factorization(self.update.on(X, own.W, criterion.on_H).codes(own.H, REFINED), own.W)
         exact = Factorization(self.exact(X, own.W, terms=criterion.on_H), own.W)
         exact_value = float(criterion.total(X, exact))
         return measured | {

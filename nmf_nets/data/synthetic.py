@@ -6,7 +6,7 @@ import torch
 
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.data.base import Dataset, MatrixDataModule
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, refuse_count, refuse_number
 
 
 class Synthetic(MatrixDataModule):
@@ -28,17 +28,19 @@ class Synthetic(MatrixDataModule):
     ):
         super().__init__(**rows)
         densities = (density, density if density_W is None else density_W)
-        if min(n_samples, n_features, n_components) < 1 or not all(0 < part <= 1 for part in densities) or noise < 0:
-            raise Refusal(
-                f"data=synthetic needs n_samples, n_features, n_components ≥ 1, 0 < densities ≤ 1 and noise ≥ 0, but "
-                f"they are {n_samples}, {n_features}, {n_components}, {densities} and {noise}."
-            )
-        self.shape, self.n_components, self.densities, self.noise = (
-            (n_samples, n_features),
-            n_components,
-            densities,
-            noise,
-        )
+        counts = {"data.n_samples": n_samples, "data.n_features": n_features, "data.n_components": n_components}
+        for name, value in counts.items():
+            refuse_count(name, value)
+        for name, value, most in (
+            ("density", densities[0], 1.0),
+            ("density_W", densities[1], 1.0),
+            ("noise", noise, None),
+        ):
+            refuse_number(f"data.{name}", value, most)
+        if not min(densities) > 0:
+            raise Refusal(f"data.density and data.density_W must be above 0, but are {densities}.")
+        self.shape, self.n_components = (n_samples, n_features), n_components
+        self.densities, self.noise = densities, noise
 
     def load(self) -> Dataset:
         n, m = self.shape

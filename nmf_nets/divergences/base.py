@@ -109,7 +109,7 @@ class Divergence(ABC):
                 "divergence=frobenius, or shift, clip or drop them."
             )
         mean = float(X.mean)
-        if mean > 0 and not abs(self.beta * math.log10(mean)) <= DECADES:  # or is not a number
+        if mean != 0 and not abs(self.beta * math.log10(mean)) <= DECADES:  # or is not a number
             raise Refusal(
                 f"X has the mean {mean:.3g}, and divergence with β = {self.beta:g} is as its power β, which no float64 "
                 "holds; divide X by its largest entry, or choose β nearer to 0."

@@ -53,7 +53,7 @@ class Exact(Encoder):
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
         most = self.ramp.steps(self.most, 1, rows)
         with torch.no_grad():
-            H = self.update(X.detach(), None, W.detach(), most, self.tolerance, terms)
+            H = self.update.on(X.detach(), W.detach(), terms).codes(None, most, self.tolerance)
         if self.implicit and torch.is_grad_enabled():
             return with_implicit_gradient(X, H, W, 2 if self.update.lowers(Frobenius()) else 1)
         return H

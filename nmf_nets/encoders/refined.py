@@ -49,7 +49,7 @@ class Refined(Encoder):
         if not steps:
             return proposal.detach(), proposal
         with torch.no_grad():
-            return self.update(X, proposal.detach(), W.detach(), steps, terms=terms), proposal
+            return self.update.on(X, W.detach(), terms).codes(proposal.detach(), steps), proposal
 
     def rescale_(self, sizes: Tensor) -> None:
         self.inner.rescale_(sizes)

@@ -35,15 +35,15 @@ class Unrolled(Encoder):
         if steps != 0:
             refuse_count("encoder.steps, unless it is 0,", steps)
         refuse_number("encoder.progress", progress)
-        self.update, self.steps, self.progress, self.warm = update, steps, progress, update.effort_of(warm)
+        self.update, self.steps, self.progress, self.warm = update, steps, progress, update.effort_of(warm or None)
         self.kept = None if warm == 0 else start.H.clone()
 
     @torch.no_grad()
     def forward(self, X: Matrix, W: Components, rows: Rows | None = None, terms: Terms = PLAIN) -> Codes:
         if not self.training or self.kept is None or rows is None:
-            return self.update(X, None, W, self.steps, self.progress, terms)
+            return self.update.on(X, W, terms).codes(None, self.steps, self.progress)
         kept, most = self.kept.index_select(0, rows), self.warm.most(X, len(W))
-        H = self.update(X, kept, W, most, self.warm.progress, terms)
+        H = self.update.on(X, W, terms).codes(kept, most, self.warm.progress)
         self.keep_(H, rows)
         return H
 

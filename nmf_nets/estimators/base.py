@@ -1,7 +1,9 @@
 """What NMF and MiniBatchNMF share."""
 
+import math
 import warnings
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -18,10 +20,11 @@ from nmf_nets.as_matrix import host_array
 from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.effort import Effort
-from nmf_nets.factorization import Factorization
-from nmf_nets.fit import DIVERGENCES, INITS, divergence_of, init_of
+from nmf_nets.factorization import Factorization, finite
+from nmf_nets.fit import DIVERGENCES, INITS, divergence_of, start_of, unit_at, unit_of
 from nmf_nets.matrix import Matrix
 from nmf_nets.observed import Missing, is_nan, observed, refuse_missing
+from nmf_nets.penalties.base import Penalty
 from nmf_nets.penalties.l1 import L1
 from nmf_nets.penalties.l2 import L2
 from nmf_nets.refusal import Refusal, first_line, refuse_count, refuse_number
@@ -220,12 +223,12 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, 
                 stacklevel=4,
             )
         init = self.init or ("random_codes" if self._signed else "auto")
-        return init_of(init, X, r, self._signed)(X, r, chance)
+        return start_of(init, X, r, chance, self._signed)
 
     # What is kept -----------------------------------------------------------------------------------------------------
 
-    def _keep(self, W: Components) -> None:
-        self.components_ = W.cpu().numpy().copy()
+    def _keep(self, W: Components, X: Matrix) -> None:
+        self.components_ = finite(W, "components", X).cpu().numpy().copy()
         self.n_components_ = len(W)
 
     def _components(self, X: Matrix) -> Components:
@@ -265,12 +268,22 @@ def coordinate_descent(X: Matrix, order: torch.Generator | None = None) -> Solve
 def exact_codes(X: Matrix, W: Components, criterion: Criterion, most: int | None = None) -> Codes:
     """Of each row from what of it was observed; by multiplicative steps, for other β than 1 and 2, less exactly.
 
-    most: half-steps, if they are fewer.
+    most: half-steps, if they are fewer. They are made in units of X and of W, in which squares stay within the dtype.
     """
-    on_H = criterion.on_H
-    update = named("auto", X, criterion.divergence, on_H).update
+    D, of_X, of_W = criterion.divergence, unit_of(X), unit_at(float(W.abs().mean()))
+    size = of_X / of_W
+    on_H = replace(criterion.on_H, penalties=tuple(_of_codes(p, D.beta, of_X, of_W) for p in criterion.on_H.penalties))
+    update = named("auto", X, D, on_H).update
     steps, progress = STATIONARY if isinstance(update, Multiplicative) else EXACT
-    return update(X, None, W, steps if most is None else min(most, steps), progress, on_H)
+    steps = steps if most is None else min(most, steps)
+    H = update(X if of_X == 1 else X.divided(of_X), None, W / of_W, steps, progress, on_H)
+    return H if size == 1 else finite(H * size, "the codes", X)
+
+
+def _of_codes(penalty: Penalty, beta: float, of_X: float, of_W: float) -> Penalty:
+    """The penalty of H as one of H / (u / v) beside X / u and W / v, where D is u^−β times what it was."""
+    decades = penalty.degree * (math.log10(of_X) - math.log10(of_W)) - beta * math.log10(of_X)
+    return penalty if decades == 0 else penalty.times(10 ** min(300.0, decades))
 
 
 def given_factor(M: Any, shape: tuple[int | None, int], X: Matrix, whom: str, signed: bool = False) -> Tensor:

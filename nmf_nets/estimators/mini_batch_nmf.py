@@ -103,7 +103,7 @@ class MiniBatchNMF(BaseNMF):
         components = self._start(X, W, H, self._chance()).W if begins else self._components(X)
         if begins:
             self._begin(X, components)
-        self._keep(self._stepped(X, None, components).W)  # last, so that rows that are refused leave nothing begun
+        self._keep(self._stepped(X, None, components).W, X)  # last, so that rows that are refused leave nothing begun
         self.n_steps_ = 1 if begins else self.n_steps_ + 1
         return self
 
@@ -126,7 +126,7 @@ class MiniBatchNMF(BaseNMF):
                 print(f"Pass {step // batches} of {self.max_iter}{said}")  # noqa: T201 - as scikit-learn's
             if stop:
                 break
-        self._keep(factors.W)
+        self._keep(factors.W, X)
         if alternates and self._stream is not None:  # what partial_fit goes on from
             self._stream.partial_fit(X, factors.H)
             self._stream.W, self._stream.known["batches"] = factors.W, step

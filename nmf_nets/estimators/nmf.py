@@ -110,7 +110,7 @@ class NMF(BaseNMF):
             check_every=LOOK,
             callback=looks,
         )
-        self._keep(result.W)
+        self._keep(result.W, X)
         self.n_iter_ = result.n_iter
         self.reconstruction_err_ = math.sqrt(2 * max(result.divergence_value, 0.0))
         if result.reason == "interrupted":
@@ -224,5 +224,5 @@ def non_negative_factorization(
     rows = model._observed(X, None, reset=True)
     if W is not None:
         warnings.warn("When update_H=False, the provided initial W is not used.", RuntimeWarning, stacklevel=2)
-    model._keep(given_factor(H, (model._asked(rows), rows.shape[1]), rows, "NMF (input H)", model._signed))
+    model._keep(given_factor(H, (model._asked(rows), rows.shape[1]), rows, "NMF (input H)", model._signed), rows)
     return model._codes(rows).cpu().numpy(), model.components_, 1

@@ -110,6 +110,7 @@ def coded(X: Matrix, W: Components, positive: bool) -> Factorization:
     rounding = 100 * torch.finfo(W.dtype).eps
     if any(bool(((W[:k] - w).abs().amax(1) <= rounding * w.abs().amax()).any()) for k, w in enumerate(W) if k):
         raise too_few_rows(len(W))
+    W = ratio(W, W.amax(1, keepdim=True))  # or squares of a small row would vanish beside those of a large one
     H = Pivoting()(X, None, W)
     h, w = torch.linalg.vector_norm(H, dim=0), torch.linalg.vector_norm(W, dim=1)
     size = (h * w).sqrt()

@@ -8,4 +8,4 @@ from nmf_nets.matrix import Matrix
 def relative_error(X: Matrix, factors: Factorization) -> float:
     """‖X − H W‖ / ‖X‖; 0 for X = 0 reconstructed as 0. With weights ‖M‖² = Σ v m²: of what was observed alone."""
     residual = 2 * Frobenius().total(X, factors)
-    return float((residual / X.square_norm).sqrt()) if residual > 0 else 0.0
+    return float(residual.sqrt() / X.square_norm.sqrt()) if residual > 0 else 0.0

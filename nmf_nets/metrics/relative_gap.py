@@ -1,9 +1,13 @@
 """How far above."""
 
+import math
+
 
 def relative_gap(value: float, reference: float, least: float) -> float:
-    """value / reference − 1, with both at least `least`: what is smaller is rounding, and no gap to speak of.
+    """value / reference − 1, with both at least `least`: what is smaller is rounding, and no gap to speak of;
+    infinite above 0, as of X = 0.
 
     least: `Divergence.rounding` of the data.
     """
-    return max(value, least) / max(reference, least) - 1
+    value, reference = max(value, least), max(reference, least)
+    return value / reference - 1 if reference > 0 else math.inf if value > 0 else 0.0

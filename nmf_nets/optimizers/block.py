@@ -71,7 +71,8 @@ class Block(NetAdam):
         X, W, H = objective.X, objective.factors.W.detach(), objective.factors.H.detach()
         if isinstance(self._encoder, Table):
             self.learn(replace(objective, factors=objective.factors.detach(), proposal=None))
-            H = self._update(X, H, W, self._effort.most(X, len(W)), self._effort.progress, objective.on_H)
+            step = self._update.on(X, W, objective.on_H)
+            H = step.codes(H, self._effort.most(X, len(W)), self._effort.progress)
         else:
             self.learn(objective)
         rows = objective.rows

@@ -120,8 +120,8 @@ def relevance_determination(
         shrinkage = prior.c * float(prior.relevance(factors).log().sum())
         yield State(factors, phi, D / phi + shrinkage + 0.5 * mass * math.log(phi))
         H, W = factors.H, factors.W
-        H = update(X, H, W, terms=Terms((Shrinkage(phi, prior, prior.size(W.T)),)))
-        W = update(X.T, W.T, H.T, terms=Terms((Shrinkage(phi, prior, prior.size(H)),))).T
+        H = update.on(X, W, Terms((Shrinkage(phi, prior, prior.size(W.T)),))).codes(H)
+        W = update.on(X.T, H.T, Terms((Shrinkage(phi, prior, prior.size(H)),))).codes(W.T).T
         factors = Factorization(H, W)
 
 
@@ -196,8 +196,8 @@ class Relevance(Selector):
         factors, update = random(X, n_components, generator), Multiplicative(divergence)
         H, W = factors.H, factors.W
         for _ in range(PLAIN_STEPS):
-            H = update(X, H, W)
-            W = update(X.T, W.T, H.T).T
+            H = update.on(X, W).codes(H)
+            W = update.on(X.T, H.T).codes(W.T).T
         states = relevance_determination(X, divergence, level(Factorization(H, W), prior), prior, self.dispersion)
         state = next(states)
         for _ in range(self.max_iter // LOOK):

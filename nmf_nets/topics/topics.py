@@ -62,6 +62,12 @@ class Topics:
         ):
             if what is not None and len(what) != length:
                 raise Refusal(f"{name} must be {length}, as X has {n} × {m}, but there are {len(what)}.")
+        for name, sums in (("X", self.lengths), ("H W", self._reconstructed)):
+            if not bool(sums.sum().isfinite()):
+                raise Refusal(
+                    f"{name} has rows with sums up to {float(sums.max()):.3g}, and the sum of all no float64 holds; "
+                    "topics are of counts of words."
+                )
 
     @property
     def n_topics(self) -> int:
@@ -76,18 +82,22 @@ class Topics:
     @cached_property
     def document_topic(self) -> Codes:
         """θ: p(topic | document), the part of its X̂; zeros for a document without words."""
-        H = self.factors.H.detach().double().cpu() * self.factors.W.detach().double().cpu().sum(1)
-        return H / divisor(H.sum(1, keepdim=True))
+        return self._reconstructed / divisor(self._reconstructed.sum(1, keepdim=True))
+
+    @cached_property
+    def _reconstructed(self) -> Codes:
+        """The words of X̂ that each topic says in each document."""
+        return self.factors.H.detach().double().cpu() * self.factors.W.detach().double().cpu().sum(1)
 
     @cached_property
     def lengths(self) -> PerSample:
         """Words of each document."""
-        return self.X.row_totals.flatten().double().cpu()
+        return _totals(self.X)
 
     @cached_property
     def frequencies(self) -> Float[Tensor, " features"]:
         """How often all documents say each word."""
-        return self.X.T.row_totals.flatten().double().cpu()
+        return _totals(self.X.T)
 
     @cached_property
     def sizes(self) -> PerComponent:
@@ -222,3 +232,8 @@ class Topics:
             }
             for k in self.order
         ]
+
+
+def _totals(X: Matrix) -> PerSample:
+    """The sums of rows in float64, some rows at a time; weights do not count."""
+    return torch.cat([block.row_sum(block.values.double()) for _, block in X.blocks()]).cpu()

@@ -8,13 +8,14 @@ from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.effort import ONCE, Effort
 from nmf_nets.extrapolation import Extrapolation
+from nmf_nets.factorization import finite
 from nmf_nets.group import ALONE, Group
 from nmf_nets.half_steps.base import HalfStep
 from nmf_nets.half_steps.gram import gram_half_step
 from nmf_nets.matrix import Matrix
 from nmf_nets.part import part_name
 from nmf_nets.penalties.base import EntryPenalty, Penalty
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.shapes import Codes, Components, Gram
 
 
@@ -68,12 +69,15 @@ class Update(ABC):
         progress: float = 0.0,
         terms: Terms = PLAIN,
     ) -> Codes:
-        """`on(X, W, terms).codes(H, repeats, progress)`."""
-        return self.on(X, W, terms).codes(H, repeats, progress)
+        """`on(X, W, terms).codes(H, repeats, progress)`. Raises Refusal where these are not finite."""
+        return finite(self.on(X, W, terms).codes(H, repeats, progress), "the codes", X)
 
     def effort_of(self, repeats: int | None) -> Effort:
         """So many repeats, or where that is None its own effort."""
-        return self.effort if repeats is None else Effort(repeats)
+        if repeats is None:
+            return self.effort
+        refuse_count("repeats", repeats)
+        return Effort(repeats)
 
     def refuse_data(self, X: Matrix, terms: Terms = PLAIN) -> None:
         """Raises Refusal for weights that it cannot heed, or cannot heed beside these penalties."""

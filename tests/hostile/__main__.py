@@ -22,6 +22,7 @@ from typing import Any
 
 from hostile.all_doors import DOORS
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import UnsatisfiedAssumption
 
 MEMORY = 12 * 2**30
 HANGS = 60
@@ -77,6 +78,8 @@ def turn(name: str, number: int, seconds: float, directory: Path) -> None:
         try:
             with redirect_stdout(io.StringIO()):
                 door.law(inputs)
+        except UnsatisfiedAssumption:
+            raise
         except (Exception, Hang) as error:
             place, shown = place_of(error), f"{error}"[:200] + " " + repr(inputs)
             count, least = failures.get(place, (0, shown))

@@ -133,6 +133,7 @@ def assert_result(result: Any, X: np.ndarray, r: int, given: dict[str, Any]) -> 
     assert 1 <= result.n_iter <= given.get("max_iter", 1000)
     assert all(np.isfinite(moment.loss) for moment in result.history), result.history
     with np.errstate(all="ignore"):
+        X = X.astype(as_numpy(result.H).dtype).astype(float)  # as it was taken
         D = {"frobenius": 2.0, 2: 2.0}.get(given.get("divergence", "frobenius"))
         if D == 2.0:
             again = 0.5 * ((X - H @ W) ** 2).sum()

@@ -4,12 +4,13 @@ import io
 import os
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import numpy as np
-from hostile.doors import door
+from hostile.doors import DOORS, door
 from hypothesis import strategies as st
 
 from nmf_nets.select import main as select
@@ -29,6 +30,11 @@ KEYS = (
     "divergence", "update", "trainer", "trainer.max_epochs", "trainer.devices", "data.n_features", "data.density",
     "data.validation", "data.batch_size", "optimizer.repeats", "optimizer.lr", "encoder.steps",
 )  # fmt: skip
+SELECTS = (
+    "n_components", "seeds", "max_iter", "tol", "together", "seed", "threads", "data.n_samples", "selection",
+    "directory", "divergence", "init",
+)  # fmt: skip
+TRANSFORMS = ("run", "data", "output", "codes", "batch_size", "device")
 ENDLESS = {("trainer.max_epochs", "-1"), ("trainer.max_epochs", "null")}
 
 
@@ -62,35 +68,22 @@ def assert_ended(program, *words: str) -> None:
             assert len(refused[-1]) > 20, said
 
 
-@door(st.tuples(st.sampled_from(KEYS), st.sampled_from(VALUES)).filter(lambda pair: pair not in ENDLESS), examples=8)
+PAIRS = {
+    "train": [(key, value) for key, value in product(KEYS, VALUES) if (key, value) not in ENDLESS],
+    "select": list(product(SELECTS, VALUES)),
+    "transform": list(product(TRANSFORMS, VALUES)),
+}
+"""Few enough that all can be tried."""
+
+
+@door(st.sampled_from(PAIRS["train"]), examples=8)
 def options_of_train(inputs: tuple[str, str]) -> None:
     key, value = inputs
     kept = [word for word in QUICK if not word.startswith(f"{key}=")]
     assert_ended(train, *kept, f"{key}={value}")
 
 
-@door(
-    st.tuples(
-        st.sampled_from(
-            [
-                "n_components",
-                "seeds",
-                "max_iter",
-                "tol",
-                "together",
-                "seed",
-                "threads",
-                "data.n_samples",
-                "selection",
-                "directory",
-                "divergence",
-                "init",
-            ]
-        ),
-        st.sampled_from(VALUES),
-    ),
-    examples=4,
-)
+@door(st.sampled_from(PAIRS["select"]), examples=4)
 def options_of_select(inputs: tuple[str, str]) -> None:
     key, value = inputs
     given = {
@@ -105,10 +98,7 @@ def options_of_select(inputs: tuple[str, str]) -> None:
     assert_ended(select, *(f"{name}={text}" for name, text in (given | {key: value}).items()))
 
 
-@door(
-    st.tuples(st.sampled_from(["run", "data", "output", "codes", "batch_size", "device"]), st.sampled_from(VALUES)),
-    examples=6,
-)
+@door(st.sampled_from(PAIRS["transform"]), examples=6)
 def options_of_transform(inputs: tuple[str, str]) -> None:
     from hostile.models import saved
 
@@ -118,3 +108,21 @@ def options_of_transform(inputs: tuple[str, str]) -> None:
             (Path(directory) / name).write_bytes(data)
         given = {"run": directory, "data": "x.npy", "output": "codes.csv"}
         assert_ended(transform, *(f"{name}={text}" for name, text in (given | {key: value}).items()))
+
+
+def main() -> None:
+    """Every pair of an option and a value, once."""
+    failed = 0
+    for program, pairs in PAIRS.items():
+        for pair in pairs:
+            try:
+                DOORS[f"options_of_{program}"].law(pair)
+            except Exception as error:
+                failed += 1
+                sys.stdout.write(f"FAILED {program} {'='.join(pair)}: {str(error)[-600:]}\n")
+        sys.stdout.write(f"{program}: {len(pairs)} pairs\n")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

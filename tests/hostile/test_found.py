@@ -10,17 +10,25 @@ import scipy.sparse
 import torch
 from hostile.files import seed_of
 from hydra.errors import InstantiationException
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import nmf_nets
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.contents import contents_of
+from nmf_nets.factorization import Factorization
+from nmf_nets.fit import INITS, divergence_of, start_of
 from nmf_nets.matrix import DenseMatrix
+from nmf_nets.metrics.relative_error import relative_error
+from nmf_nets.metrics.relative_gap import relative_gap
+from nmf_nets.penalties.orthogonality import Orthogonality
 from nmf_nets.program import _refuse_kinds
 from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import RunDirectory
 from nmf_nets.saved_model import load
+from nmf_nets.solvers import SOLVERS
 from nmf_nets.stream import Stream
+from nmf_nets.topics.topics import Topics
 
 X = np.array([[1.0, 2.0, 0.0], [0.5, 0.0, 3.0], [1.0, 1.0, 1.0], [2.0, 4.0, 0.0]])
 
@@ -143,6 +151,103 @@ def test_a_batch_that_no_sums_hold_is_refused_and_leaves_the_components():
     assert torch.equal(stream.W, W)
 
 
+def test_a_half_step_that_overflows_is_refused():
+    H, W = torch.full((4, 2), 1e30), torch.ones(2, 3)
+    with pytest.raises(Refusal, match=r"the codes would not be finite: X, with a mean of .* torch\.float32"):
+        SOLVERS["mu"](divergence_of(3.0)).update(as_matrix(X, torch.float32), H, W)
+
+
+@pytest.mark.parametrize("init", sorted(set(INITS) - {"rank_factorization"}))  # X has no such one
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_a_start_is_made_in_units_of_the_data(init, scale):
+    begun, other = (
+        start_of(init, as_matrix(c * X, torch.float32), 2, torch.Generator().manual_seed(0), init == "random_codes")
+        for c in (1.0, scale)
+    )
+    for name in ("H", "W"):
+        found, as_before = getattr(other, name) / scale**0.5, getattr(begun, name)
+        assert torch.allclose(found, as_before, rtol=1e-3, atol=1e-4 * float(as_before.abs().max())), name
+
+
+def test_a_start_of_rows_of_any_size_is_finite():
+    given = np.array([[0.0, 0.0, 0.0, 0.0], [0.0, 1e-6, 1e-6, 2.5e-161], [0.0, 1e-190, 7e-160, 1e-160]])
+    begun = start_of("separable", as_matrix(given), 1, torch.Generator().manual_seed(0))
+    assert bool(begun.H.isfinite().all() & begun.W.isfinite().all())
+
+
+def test_what_an_init_of_ones_own_makes_must_be_finite():
+    with pytest.raises(Refusal, match="codes to start from would not be finite"):
+        nmf_nets.factorize(X, 1, init=lambda M, r, g: Factorization(torch.full((4, r), torch.inf), torch.ones(r, 3)))
+
+
+@pytest.mark.parametrize("solver", ["cd", "mu"])
+@pytest.mark.parametrize("alpha", [0.0, 1e-3])
+@pytest.mark.parametrize("beta", [2, 1, 0.5])
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_codes_of_an_estimator_are_those_of_any_unit(solver, alpha, beta, scale):
+    if solver == "cd" and beta != 2:
+        return
+    given = X.astype(np.float32)
+    one = nmf_nets.NMF(2, solver=solver, beta_loss=beta, tol=0, max_iter=50, alpha_W=alpha).fit(given)
+    other = clone(one).set_params(alpha_W=alpha * scale ** (beta - 1)).fit(given * np.float32(scale))
+    codes, again = one.transform(given), other.transform(given * np.float32(scale)) / scale**0.5
+    np.testing.assert_allclose(again, codes, rtol=2e-2, atol=2e-2 * codes.max())
+
+
+def test_components_that_overflow_are_refused():
+    model = nmf_nets.MiniBatchNMF(2, batch_size=1, forget_factor=0.0, max_iter=3, solver="mu", transform_max_iter=1)
+    given = torch.zeros(20, 2)
+    given[::2, 0] = 2.5e32
+    model.partial_fit(X[:, :2].astype(np.float32))
+    with pytest.raises(Refusal, match="components would not be finite"):
+        model.partial_fit(given)
+
+
+def test_a_start_that_is_zero_in_units_of_the_data_is_refused():
+    with pytest.raises(Refusal, match="H of start has entries that are zero in units of X"):
+        nmf_nets.factorize(1e300 * X, 1, divergence=0.5, start=(np.full((4, 1), 1e-200), None))
+
+
+@pytest.mark.parametrize("scale", [1e300, 5e-324])
+def test_units_at_the_ends_of_float64_are_numbers(scale):
+    assert np.isfinite(nmf_nets.factorize(X / 3 * scale, 1, divergence=0.5, max_iter=2).divergence_value)
+
+
+def test_a_penalty_that_the_unit_makes_endless_is_refused():
+    with pytest.raises(Refusal, match=r"penalties_H.* has the strength 0.1, beside which nothing of X would be left"):
+        nmf_nets.factorize(1e180 * (X + 1), 1, divergence=-1.0, penalties_H=[Orthogonality(0.1)])
+
+
+def test_a_net_on_nothing_has_no_gap():
+    fitted = nmf_nets.NMF(encoder="lista", encoder_steps=2, max_iter=1, tol=0).fit(np.zeros((1, 1)))
+    assert fitted.code_gap_ == 0.0
+    assert relative_gap(1.0, 0.0, 0.0) == np.inf
+
+
+def test_weights_without_a_finite_sum_are_refused():
+    with pytest.raises(Refusal, match="weights have a sum that float64 does not hold"):
+        nmf_nets.factorize(X, 1, weights=np.full(X.shape, 1e308))
+
+
+def test_topics_of_what_no_sum_holds_are_refused():
+    factors = Factorization(torch.ones(4, 1), torch.ones(1, 3))
+    with pytest.raises(Refusal, match=r"X has rows with sums up to .* topics are of counts of words"):
+        Topics(as_matrix(np.full((4, 3), 1e308)), factors, ("a", "b", "c"))
+    told = Topics(as_matrix(np.full((4, 3), 3e38, np.float32)), factors, ("a", "b", "c"))
+    assert told.lengths.tolist() == pytest.approx([9e38] * 4)
+
+
+def test_an_error_far_beyond_the_data_is_a_number():
+    tiny = as_matrix(np.full((2, 2), 3e-122))
+    assert relative_error(tiny, Factorization(1e149 * torch.ones(2, 1).double(), torch.ones(1, 2).double())) > 1e270
+
+
+def test_rows_that_a_net_cannot_hold_are_refused(saved):
+    model = load(saved("encoder=mlp")[0])
+    with pytest.raises(Refusal, match="the codes would not be finite"):
+        model.transform(np.full((2, model.W.shape[1]), 3e38, np.float32), "refined")
+
+
 def test_a_refused_fit_is_none():
     model = nmf_nets.NMF(3, init="nndsvd")
     with pytest.raises(Refusal):
@@ -230,12 +335,24 @@ def test_an_option_of_train_is_refused_by_its_name(override, train):
         ("encoder=[2.5]", "must name files of configs/encoder"),
         ("constraint=projected,1", "constraint=projected,1 must name files"),
         ("hydra.run.dir=[]", "hydra.run.dir=[] must name a directory"),
-        ("data.n_features=[]", "data cannot be made of its values: TypeError"),
+        ("data.n_features=[]", "data.n_features is [], but must be an integer"),
+        ("data.n_samples=2.5", "data.n_samples is 2.5, but must be an integer"),
+        ("data.seed=null", "data.seed is None, but must be an integer"),
+        ("data.preprocessing=nope", "data.preprocessing is 'nope', but must be Preprocessing, a part with a _target_"),
+        ("encoder.update=null", "encoder.update is None, but must be Update, a part"),
+        ("optimizer.repeats=nope", "optimizer.repeats is 'nope', but must be an integer or null"),
+        ("optimizer.repeats=-1", "repeats must be an integer of at least 1, but is -1"),
+        (
+            "encoder=[]",
+            "the configuration lacks what it needs, or holds what it cannot: Key 'encoder' is not in struct",
+        ),
+        ("trainer.log_every_n_steps=[]", "trainer.log_every_n_steps is [], but must be an integer or null"),
+        ("allow=nope", "allow is 'nope', but must be a list"),
         ("trainer.devices=nope", "trainer: `devices` selected with"),
         ("trainer.max_epochs=abc", "trainer.max_epochs is 'abc', but must be an integer"),
-        ("optimizer.lr=abc", "lr must be a number of at least 0, but is 'abc'"),
+        ("optimizer.lr=abc", "optimizer.lr is 'abc', but must be a number"),
         ("threads=true", "threads is True, but must be an integer"),
-        ("encoder.steps=null", "encoder.steps, unless it is 0, must be an integer of at least 1, but is None"),
+        ("encoder.steps=-1", "encoder.steps, unless it is 0, must be an integer of at least 1, but is -1"),
         ("optimizer.decay=0", "decay must be a number of steps above 0, but is 0"),
     ],
 )
@@ -253,8 +370,18 @@ def test_names_of_any_form_are_none_of_a_wrong_kind(override):
     assert _refuse_kinds([override]) is None
 
 
+BROKEN = ("data=synthetic", "logger=csv", "logger.csv.save_dir=[]")
+
+
+@pytest.mark.untyped
+def test_what_others_refuse_while_they_are_made_is_refused_by_its_place(command):
+    ran = command(*BROKEN)
+    assert ran.code == 2
+    assert "logger.csv cannot be made of its values: TypeError" in ran.sentence
+
+
 @pytest.mark.untyped
 def test_what_hydra_is_asked_to_show_in_full_it_shows(command, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    with pytest.raises(InstantiationException, match="not supported between"):
-        command("data=synthetic", "logger=none", "data.n_features=[]")
+    with pytest.raises(InstantiationException, match="expected str, bytes or os"):
+        command(*BROKEN)
