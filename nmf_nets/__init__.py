@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 HOME = {
-    "Moment": "fit",
+    "Moment": "watch",
     "Result": "fit",
     "factorize": "fit",
     "Stream": "stream",
@@ -40,10 +40,11 @@ HOME = {
 if TYPE_CHECKING:
     from nmf_nets.estimators.mini_batch_nmf import MiniBatchNMF
     from nmf_nets.estimators.nmf import NMF, non_negative_factorization
-    from nmf_nets.fit import Moment, Result, factorize
+    from nmf_nets.fit import Result, factorize
     from nmf_nets.model import Model
     from nmf_nets.saved_model import load
     from nmf_nets.stream import Stream
+    from nmf_nets.watch import Moment
 
 
 def __getattr__(name: str) -> Any:

@@ -12,10 +12,10 @@ import torch
 
 from nmf_nets.codes.base import KeptCodes
 from nmf_nets.codes.on_disk import OnDisk
-from nmf_nets.fit import Moment
 from nmf_nets.group import Group
 from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Components
+from nmf_nets.watch import Moment
 from nmf_nets.whole_file import SEAL, SealedFile, fault
 
 SLOTS = 3

@@ -1,80 +1,41 @@
 """X in row blocks, on any number of ranks: the classical solvers where X, or H, is more than one memory holds."""
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from nmf_nets.as_matrix import as_matrix
-from nmf_nets.checkpoints import Checkpoints, State
-from nmf_nets.codes.base import KeptCodes, WritableCodes
+from nmf_nets.checkpoints import State
+from nmf_nets.codes.base import WritableCodes
 from nmf_nets.codes.cold import Cold
 from nmf_nets.codes.drawn import Drawn
-from nmf_nets.codes.resident import Resident
 from nmf_nets.criterion import Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization, refuse_equal_components
-from nmf_nets.fit import Moment, Reason, divergence_of, factorize, penalties_of, refuse_numbers, unit_at
+from nmf_nets.fit import divergence_of, factorize, penalties_of
 from nmf_nets.group import Group
 from nmf_nets.inits.base import refuse_n_components
 from nmf_nets.matrix import Matrix
-from nmf_nets.part import part_name
 from nmf_nets.penalties.base import Penalty
 from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.row_blocks import RowBlocks
-from nmf_nets.row_solver import RowSolver, refuse_solver, row_solver
-from nmf_nets.row_sums.totals import Totals
+from nmf_nets.row_run import Clock, RowRun, RowsResult, caught_signals
+from nmf_nets.row_solver import refuse_solver, row_solver
+from nmf_nets.row_store import RowStore
 from nmf_nets.shapes import Components
 from nmf_nets.sources.base import Source
+from nmf_nets.starts import unit_at
+from nmf_nets.watch import Moment, refuse_numbers
 
 INITS = ("auto", "sample", "random")
 
 SAMPLE_ROWS, SAMPLE_VALUES, SAMPLE_ITERATIONS = 20_000, 2**25, 100
 """Of the rows that the first W is made of: how many, how many values they have in all, and the iterations on them."""
-
-CODES_IN_MEMORY = 2**30
-"""Bytes of codes on a rank, beyond which auto keeps them in a file."""
-
-
-@dataclass(frozen=True)
-class RowsResult:
-    """X ≈ H W. W is the same on all ranks, `codes` are those of the rows start … stop − 1 of this one, made on this W.
-
-    divergence_value: D(X | H W) of all rows without penalties, in float64. relative_error: ‖X − H W‖ / ‖X‖, with the
-    weights of X. Both are NaN after an interruption, which leaves the codes that W was made of.
-    solver: hals, newton or mu. sent: bytes that a rank hands to the others in an iteration. signal: what interrupted.
-    """
-
-    W: Components
-    codes: KeptCodes
-    start: int
-    stop: int
-    n_iter: int
-    reason: Reason
-    divergence_value: float
-    relative_error: float
-    solver: str
-    sent: int
-    history: list[Moment] = field(repr=False)
-    signal: int | None = None
-
-    @property
-    def H(self) -> Tensor:
-        """The codes of the rows of this rank, as one tensor."""
-        found = self.codes.rows(self.start, self.stop)
-        assert found is not None
-        return found
 
 
 def factorize_rows(
@@ -154,7 +115,7 @@ def factorize_rows(
     blocks.totals = totals = totals.divided(unit)
     on_H, on_W = terms_at(unit)
     recipe = row_solver(solver, D, source.shape[1], n_components, totals, repeats, on_H, on_W)
-    store = _Store(blocks, n_components, D, recipe.name, directory, codes)
+    store = RowStore(blocks, n_components, D, recipe.name, directory, codes)
 
     if store.saved is not None:
         state, known = store.saved
@@ -167,195 +128,13 @@ def factorize_rows(
         state = State(0, torch.from_numpy(scale * drawn).to(source.dtype), [])
         known = Drawn(n_components, scale, seed, source.dtype)
     earlier = state.history[-1].seconds if state.history else 0.0
-    clock = _Clock(began - earlier, max_seconds, save_every, save_seconds)
-    run = _Run(
+    clock = Clock(began - earlier, max_seconds, save_every, save_seconds)
+    run = RowRun(
         blocks, recipe, D, totals, store, clock, known, state.W.to(blocks.device), state.history, state.iteration
     )
-    with _caught_signals() as caught:
+    with caught_signals() as caught:
         reason = run.iterate(max_iter, tol, check_every, callback, caught)
     return run.result(reason, last_codes, caught)
-
-
-@dataclass
-class _Run:
-    """What changes from one iteration to the next, and what that takes."""
-
-    blocks: RowBlocks
-    recipe: RowSolver
-    divergence: Divergence
-    totals: Totals
-    store: "_Store"
-    clock: "_Clock"
-    known: KeptCodes
-    W: Components
-    history: list[Moment]
-    iteration: int
-    sent: int = 0
-
-    def iterate(
-        self,
-        max_iter: int,
-        tol: float,
-        check_every: int,
-        callback: Callable[[Moment], None] | None,
-        caught: Sequence[int],
-    ) -> Reason:
-        reason = _ended(self.iteration, self.history, max_iter, tol)
-        while reason is None:
-            self.iteration += 1
-            looks = self.iteration % check_every == 0 or self.iteration == max_iter
-            interrupted, late, saves = self._step(looks, len(caught) > 0)
-            if looks and callback is not None:
-                callback(self.history[-1])
-            reason = "interrupted" if interrupted else _ended(self.iteration, self.history, max_iter, tol)
-            reason = reason or ("max_seconds" if late else None)
-            if saves or reason:
-                self.store.save(State(self.iteration, self.W, self.history), self.known)
-                self.clock.saved()
-        return reason
-
-    def _step(self, looks: bool, interrupted: bool) -> tuple[bool, bool, bool]:
-        """One pass and one message; whether any rank was interrupted, and it is late, or time to save, on rank 0."""
-        group, sums, W = self.blocks.group, self.recipe.sums, self.W
-        count = sums.numbers(*W.shape)
-        message = torch.zeros(count + 4, dtype=torch.float64, device=self.blocks.device)
-        made = self.store.free
-        self.blocks.add_(message[: count + 1], self.recipe, W, self.known, made, looks)
-        message[count + 1 :] = torch.tensor([interrupted, *self.clock.says(self.iteration, group)])
-        before = group.sent
-        group.sum_(message)
-        self.known, self.sent = made, group.sent - before
-        # contiguous, as it is read back from a file: products round alike then
-        self.W = sums.fitted(message[:count], W, self.recipe.on_W).contiguous()
-        if looks:
-            _refuse_different(self.W, group)
-            value = sums.value(message[:count], W, self.totals) + message[count] + self.recipe.on_W.value(W.T)
-            loss = float(value) * self.blocks.unit**self.divergence.beta
-            self.history.append(Moment(self.iteration, self.clock.seconds, loss, math.nan))
-        interrupted, late, saves = (ranks > 0 for ranks in message[count + 1 :].tolist())
-        return interrupted, late, saves
-
-    def result(self, reason: Reason, last_codes: WritableCodes | None, caught: Sequence[int]) -> RowsResult:
-        blocks, unit = self.blocks, self.blocks.unit
-        codes, value, error = self.known, math.nan, math.nan
-        if reason != "interrupted":
-            codes = last_codes or self.store.free
-            value, square = blocks.finish(self.divergence, self.recipe, self.W, self.known, codes)
-            value, error = value * unit**self.divergence.beta, math.sqrt(max(square, 0.0) / self.totals.square_norm)
-        W, name, number = self.W * math.sqrt(unit), self.recipe.name, next(iter(caught), None)
-        return RowsResult(
-            W, codes, blocks.start, blocks.stop, self.iteration, reason, value, error, name, self.sent, self.history,
-            number,
-        )  # fmt: skip
-
-
-class _Store:
-    """Where codes come from and go to: memory, or the slots of checkpoints.
-
-    saved: the state that is gone on from, with its codes.
-    """
-
-    def __init__(
-        self,
-        blocks: RowBlocks,
-        n_components: int,
-        divergence: Divergence,
-        solver: str,
-        directory: str | Path | None,
-        codes: str,
-    ):
-        shape, dtype, group = blocks.source.shape, blocks.source.dtype, blocks.group
-        self._part = blocks.start, blocks.stop
-        self._checkpoints: Checkpoints | None = None
-        self.saved: tuple[State, KeptCodes] | None = None
-        if directory is not None:
-            about = {"n_samples": shape[0], "n_features": shape[1], "n_components": n_components, "dtype": str(dtype)}
-            about |= {"divergence": part_name(divergence), "beta": divergence.beta, "solver": solver}
-            self._checkpoints = Checkpoints(Path(directory), (shape[0], n_components), dtype, group, about)
-            self.saved = self._checkpoints.restored()
-            self._checkpoints.begin()
-        large = -(-shape[0] // group.size) * n_components * dtype.itemsize > CODES_IN_MEMORY
-        in_file = directory is not None and (codes == "disk" or (codes == "auto" and large))
-        self._resident = None if in_file else Resident(*self._part, n_components, dtype)
-
-    @property
-    def free(self) -> WritableCodes:
-        """What a pass may write into."""
-        if self._resident is not None:
-            return self._resident
-        assert self._checkpoints is not None
-        return self._checkpoints.free
-
-    def save(self, state: State, codes: KeptCodes) -> None:
-        """Where there is a directory for it."""
-        if self._checkpoints is not None:
-            self._checkpoints.save(state, codes, self._part)
-
-
-class _Clock:
-    """Rank 0's: what it says of time is what all heed."""
-
-    def __init__(self, began: float, max_seconds: float | None, save_every: int | None, save_seconds: float):
-        now = time.perf_counter()
-        self._began, self._save_every, self._save_seconds = began, save_every, save_seconds
-        self._end = math.inf if max_seconds is None else now + max_seconds
-        self._last_saved = now
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self._began
-
-    def says(self, iteration: int, group: Group) -> tuple[bool, bool]:
-        """Whether it is late, and whether a state is to be saved; nothing on other ranks."""
-        now = time.perf_counter()
-        due = self._save_every is not None and iteration % self._save_every == 0
-        due = due or now >= self._last_saved + self._save_seconds
-        return (now >= self._end, due) if group.rank == 0 else (False, False)
-
-    def saved(self) -> None:
-        self._last_saved = time.perf_counter()
-
-
-@contextmanager
-def _caught_signals() -> Iterator[list[int]]:
-    """The SIGINT and SIGTERM that came, for the pass to end on its own; a second SIGINT raises KeyboardInterrupt."""
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and signal.SIGINT in caught:
-            raise KeyboardInterrupt
-        caught.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _ended(iteration: int, history: Sequence[Moment], max_iter: int, tol: float) -> Reason | None:
-    """From what all ranks have seen alike: also of a state that is gone on from."""
-    if tol > 0 and len(history) > 1 and history[-1].iteration == iteration:
-        before, now = history[-2:]
-        if before.loss - now.loss <= tol * (now.iteration - before.iteration) * now.loss:
-            return "tol"
-    return "max_iter" if iteration >= max_iter else None
-
-
-def _refuse_different(W: Components, group: Group) -> None:
-    """Raises Refusal, on all ranks, unless they hold the same bits."""
-    checksum = float(crc32(W.cpu().contiguous().numpy().tobytes()))
-    seen = torch.tensor([checksum, -checksum], dtype=torch.float64)
-    group.max_(seen)
-    if seen[0] != -seen[1]:
-        raise Refusal(
-            "the ranks hold different W: their processors or libraries round differently; run them on machines of one "
-            "kind, with the same versions and number of threads."
-        )
 
 
 # Where W begins ------------------------------------------------------------------------------------------------------

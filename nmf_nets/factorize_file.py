@@ -16,19 +16,20 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from nmf_nets.codes.on_disk import OnDisk
-from nmf_nets.distributed import RowsResult, factorize_rows
+from nmf_nets.distributed import factorize_rows
 from nmf_nets.factorization import Factorization
-from nmf_nets.fit import Moment
 from nmf_nets.group import Group, LostRank, joined
 from nmf_nets.heartbeat import beating, end_lost
 from nmf_nets.pages.table import Table
 from nmf_nets.part import part_name
 from nmf_nets.program import INTERRUPTED, STOPPED, pinned_threads, run_program
 from nmf_nets.refusal import Refusal
+from nmf_nets.row_run import RowsResult
 from nmf_nets.run_directory import MetricsFile, RunDirectory, peak_memory
 from nmf_nets.sources.base import Source
 from nmf_nets.sources.open import source_of
 from nmf_nets.sources.weighted import Weighted
+from nmf_nets.watch import Moment
 from nmf_nets.whole_file import replacing
 
 SMALL = 2**24

@@ -1,69 +1,34 @@
 """X in, factors out: the classical solvers as one function."""
 
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.divergences.beta import beta_divergence
-from nmf_nets.factorization import Factorization, finite, refuse_equal_components
+from nmf_nets.factorization import Factorization, refuse_equal_components
 from nmf_nets.inits.base import Init, generator_of, refuse_n_components
-from nmf_nets.inits.kmeans import kmeans
-from nmf_nets.inits.nndsvd import nndsvd
-from nmf_nets.inits.nndsvda import nndsvda
-from nmf_nets.inits.nndsvdar import nndsvdar
-from nmf_nets.inits.random import random
-from nmf_nets.inits.random_acol import random_acol
 from nmf_nets.inits.random_codes import random_codes
-from nmf_nets.inits.rank_factorization import rank_factorization
-from nmf_nets.inits.separable import separable
-from nmf_nets.inits.spherical_kmeans import spherical_kmeans
 from nmf_nets.matrix import Matrix
-from nmf_nets.metrics.kkt_residual import rough_kkt_residual
 from nmf_nets.penalties.base import Penalty
 from nmf_nets.penalties.l1 import L1
 from nmf_nets.penalties.l2 import L2
-from nmf_nets.refusal import Refusal, refuse_count, refuse_number
+from nmf_nets.refusal import Refusal, refuse_number
 from nmf_nets.solver import Solver
 from nmf_nets.solvers import SOLVERS, named
+from nmf_nets.starts import scaled, start_of, unit_of
+from nmf_nets.watch import Moment, Reason, Watch, progress_bar, refuse_numbers
 
 DIVERGENCES = {"frobenius": 2.0, "kullback_leibler": 1.0, "itakura_saito": 0.0}
-INITS: dict[str, Init] = {
-    "random": random,
-    "nndsvd": nndsvd,
-    "nndsvda": nndsvda,
-    "nndsvdar": nndsvdar,
-    "random_codes": random_codes,
-    "kmeans": kmeans,
-    "spherical_kmeans": spherical_kmeans,
-    "separable": separable,
-    "random_acol": random_acol,
-    "rank_factorization": rank_factorization,
-}
-Reason = Literal["tol", "kkt_tol", "max_iter", "max_seconds", "callback", "interrupted"]
-
-
-@dataclass(frozen=True)
-class Moment:
-    """One look at the run: `loss` is D(X | H W) with penalties, `kkt_residual` to some 1e-5 in float32, or NaN where
-    none was asked for.
-    """
-
-    iteration: int
-    seconds: float
-    loss: float
-    kkt_residual: float
 
 
 @dataclass(frozen=True)
@@ -151,7 +116,7 @@ def factorize(
 
     watch = Watch(X, Criterion(D, on_H, on_W), unit, tol, kkt_tol, max_iter, max_seconds, check_every, callback)
     factors, iteration, reason = begin, 0, "interrupted"
-    with _bar(max_iter) if progress else nullcontext() as bar, suppress(KeyboardInterrupt):
+    with progress_bar(max_iter) if progress else nullcontext() as bar, suppress(KeyboardInterrupt):
         for iteration, factors in enumerate(recipe.iterates(X, begin, on_H, on_W), 1):
             stop = watch(iteration, factors)
             if bar is not None:
@@ -160,86 +125,11 @@ def factorize(
                 reason = stop
                 break
     value = float(D.total(X, factors)) * unit**D.beta
-    factors = _multiplied(factors, unit)
+    factors = scaled(factors, unit)
     return Result(returned(factors.H), returned(factors.W), iteration, reason, value, recipe, watch.history)
 
 
-class Watch:
-    """Looks at a run every so often, keeps what it saw, and says when to stop and why."""
-
-    def __init__(
-        self,
-        X: Matrix,
-        criterion: Criterion,
-        unit: float,
-        tol: float,
-        kkt_tol: float | None,
-        max_iter: int,
-        max_seconds: float | None,
-        every: int,
-        callback: Callable[[Moment, Factorization], bool | None] | None,
-    ):
-        self.X, self.criterion, self.unit, self.tol, self.kkt_tol = X, criterion, unit, tol, kkt_tol
-        self.max_iter, self.max_seconds, self.every, self.callback = max_iter, max_seconds, every, callback
-        self.history: list[Moment] = []
-        self.began = time.perf_counter()
-
-    def __call__(self, iteration: int, factors: Factorization) -> Reason | None:
-        seconds = time.perf_counter() - self.began
-        late = self.max_seconds is not None and seconds >= self.max_seconds
-        if iteration % self.every and iteration < self.max_iter and not late:
-            return None
-        before = self.history[-1] if self.history else Moment(0, 0.0, math.inf, 1.0)
-        what = self.criterion
-        loss = float(what.total(self.X, factors)) * self.unit**what.divergence.beta
-        if not math.isfinite(loss):
-            raise Refusal(
-                f"the loss is {loss} after {iteration} iterations: X, the start or the penalties are too uneven for "
-                f"divergence with β = {what.divergence.beta:g} in {self.X.dtype}; divide X by its largest entry, or "
-                "choose float64 or another divergence."
-            )
-        residual = math.nan
-        if self.kkt_tol is not None:
-            residual = rough_kkt_residual(self.X, factors, what.divergence, what.on_H, what.on_W)
-        now = Moment(iteration, seconds, loss, residual)
-        self.history.append(now)
-        if self.callback is not None and self.callback(now, _multiplied(factors, self.unit)):
-            return "callback"
-        if self.kkt_tol is not None and residual <= self.kkt_tol:
-            return "kkt_tol"
-        if self.tol > 0 and before.loss - loss <= self.tol * (iteration - before.iteration) * loss:
-            return "tol"
-        if iteration >= self.max_iter:
-            return "max_iter"
-        return "max_seconds" if late else None
-
-
-@contextmanager
-def _bar(max_iter: int) -> Iterator[Callable[[int, list[Moment]], None]]:
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, transient=True) as progress:
-        task = progress.add_task("", total=max_iter)
-
-        def show(iteration: int, history: list[Moment]) -> None:
-            said = f"loss {history[-1].loss:.6g}, KKT {history[-1].kkt_residual:.1e}" if history else ""
-            progress.update(task, completed=iteration, description=said)
-
-        yield show
-
-
 # What is given -------------------------------------------------------------------------------------------------------
-
-
-def refuse_numbers(
-    tol: float, kkt_tol: float | None, max_iter: int, check_every: int, max_seconds: float | None
-) -> None:
-    """Raises Refusal for a bound that is none."""
-    for name, value in {"tol": tol, "kkt_tol": 0.0 if kkt_tol is None else kkt_tol}.items():
-        refuse_number(name, value)
-    for name, value in {"max_iter": max_iter, "check_every": check_every}.items():
-        refuse_count(name, value)
-    if max_seconds is not None and not (isinstance(max_seconds, Real) and max_seconds > 0):
-        raise Refusal(f"max_seconds must be more than 0, but is {max_seconds!r}.")
 
 
 def as_given(X: Any) -> Callable[[Tensor], Any]:
@@ -353,37 +243,6 @@ def _start(
     return begin
 
 
-def start_of(
-    init: str | Init, X: Matrix, n_components: int, generator: torch.Generator, signed: bool = False
-) -> Factorization:
-    """What the init makes of X, in units of X in which squares stay within its dtype.
-
-    Raises Refusal where X is too uneven even so.
-    """
-    unit = unit_of(X)
-    start = init_of(init, X, n_components, signed)(X if unit == 1 else X.divided(unit), n_components, generator)
-    start = _multiplied(start, unit)
-    finite(start.H, "codes to start from", X)
-    finite(start.W, "components to start from", X)
-    return start
-
-
-def init_of(init: str | Init, X: Matrix, n_components: int, signed: bool = False) -> Init:
-    """By name, or itself; auto is nndsvda where there are enough singular vectors and no weights, else random.
-
-    signed: whether W may have any sign. Raises Refusal for an init that needs that where it may not.
-    """
-    if not signed and (init is random_codes or (isinstance(init, str) and init == "random_codes")):
-        raise Refusal("init=random_codes makes components of any sign, as semi-NMF has them alone; use init=random.")
-    if callable(init):
-        return init
-    if isinstance(init, str) and init == "auto":
-        init = "nndsvda" if X.weights is None and n_components <= min(X.shape) else "random"
-    if not isinstance(init, str) or init not in INITS:
-        raise Refusal(f"init is {init!r}, but must be one of auto, {', '.join(INITS)}, or what makes a start.")
-    return INITS[init]
-
-
 def _factor(name: str, M: Any, shape: tuple[int, int], X: Matrix, unit: float, signed: bool = False) -> Tensor:
     values = as_matrix(M, X.dtype, name=name, signed=signed).dense().to(X.device)
     if values.shape != shape:
@@ -402,21 +261,3 @@ def _factor(name: str, M: Any, shape: tuple[int, int], X: Matrix, unit: float, s
             "hold the sum; scale it down, or leave it to init."
         )
     return values
-
-
-# Units ---------------------------------------------------------------------------------------------------------------
-
-
-def unit_of(X: Matrix) -> float:
-    """1, or the power of 4 near the mean of data so small or large that squares would leave the range of float32."""
-    return unit_at(float(X.mean))
-
-
-def unit_at(mean: float) -> float:
-    """The unit of data with that mean: a number whose inverse float64 holds too."""
-    return 1.0 if mean == 0 or 1e-6 < mean < 1e6 else 4.0 ** min(511, max(-511, round(math.log(mean, 4))))
-
-
-def _multiplied(factors: Factorization, unit: float) -> Factorization:
-    root = math.sqrt(unit)
-    return factors if unit == 1 else Factorization(factors.H * root, factors.W * root)

@@ -14,12 +14,13 @@ from nmf_nets.divergences.base import Divergence, floor
 from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.divergences.kullback_leibler import KullbackLeibler
 from nmf_nets.factorization import Factorization
-from nmf_nets.fit import factorize, unit_of
+from nmf_nets.fit import factorize
 from nmf_nets.inits.base import refuse_n_components
 from nmf_nets.inits.random import random
 from nmf_nets.kernels.starts import cross_entropies_of_starts, multiply_starts, squares_of_starts, sweep_starts
 from nmf_nets.matrix import DenseMatrix, Matrix
 from nmf_nets.refusal import Refusal, refuse_count
+from nmf_nets.starts import unit_of
 from nmf_nets.threads import use_threads
 
 SMALL = 2**21

@@ -7,7 +7,7 @@ from nmf_nets.as_matrix import as_matrix
 from nmf_nets.criterion import PLAIN, Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.factorization import Factorization, refuse_equal_components
-from nmf_nets.fit import divergence_of, start_of
+from nmf_nets.fit import divergence_of
 from nmf_nets.inits.base import Init, generator_of, refuse_n_components
 from nmf_nets.matrix import Matrix
 from nmf_nets.objective import Objective
@@ -16,6 +16,7 @@ from nmf_nets.running_sums.base import RunningSums
 from nmf_nets.running_sums.of_update import sums_of
 from nmf_nets.shapes import Codes, Components
 from nmf_nets.solvers import named
+from nmf_nets.starts import start_of
 from nmf_nets.updates.base import Update
 from nmf_nets.updates.multiplicative import Multiplicative
 

@@ -13,10 +13,11 @@ import torch
 import torch.distributed as dist
 
 from nmf_nets.as_matrix import as_matrix
-from nmf_nets.distributed import _refuse_different, factorize_rows
+from nmf_nets.distributed import factorize_rows
 from nmf_nets.group import Group
 from nmf_nets.heartbeat import beating
 from nmf_nets.refusal import Refusal
+from nmf_nets.row_run import refuse_different
 from nmf_nets.sources.open import source_of
 from nmf_nets.sources.resident import Resident
 
@@ -93,7 +94,7 @@ def found(directory, size):
     refusals = {}
     for name, attempt in {
         "nan": lambda: factorize_rows(source_of(directory / "nan.npy"), R, group=group, values=40),
-        "different": lambda: _refuse_different(torch.full((2, 2), float(group.rank)), group),
+        "different": lambda: refuse_different(torch.full((2, 2), float(group.rank)), group),
     }.items():
         try:
             attempt()

@@ -32,7 +32,6 @@ from nmf_nets.encoders.symmetric import Symmetric
 from nmf_nets.encoders.table import Table
 from nmf_nets.encoders.unrolled import Unrolled
 from nmf_nets.factorization import Factorization
-from nmf_nets.fit import INITS
 from nmf_nets.inits.random import random
 from nmf_nets.loader import Batch, ResidentLoader
 from nmf_nets.matrix import DenseMatrix, Matrix, SparseMatrix
@@ -46,6 +45,7 @@ from nmf_nets.optimizers.multiplicative import Multiplicative
 from nmf_nets.optimizers.online import Online
 from nmf_nets.optimizers.underapproximating import Underapproximating
 from nmf_nets.refusal import Refusal
+from nmf_nets.starts import INITS
 from nmf_nets.updates import multiplicative as of_any
 from nmf_nets.updates.active_set import ActiveSet
 from nmf_nets.updates.assignment import Assignment

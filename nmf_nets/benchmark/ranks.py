@@ -20,12 +20,12 @@ from torch.multiprocessing.spawn import spawn
 
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.distributed import factorize_rows
-from nmf_nets.fit import Moment
 from nmf_nets.group import Group
 from nmf_nets.pages.table import Table
 from nmf_nets.sources.base import Source
 from nmf_nets.sources.open import source_of
 from nmf_nets.sources.resident import Resident
+from nmf_nets.watch import Moment
 
 ITERATIONS, REPEATS = 6, 3
 """Of which the first is not counted, as kernels are compiled in it; and how often all runs are repeated, in turn."""

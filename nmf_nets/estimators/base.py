@@ -21,7 +21,7 @@ from nmf_nets.criterion import Criterion, Terms
 from nmf_nets.divergences.base import Divergence
 from nmf_nets.effort import Effort
 from nmf_nets.factorization import Factorization, finite
-from nmf_nets.fit import DIVERGENCES, INITS, divergence_of, start_of, unit_at, unit_of
+from nmf_nets.fit import DIVERGENCES, divergence_of
 from nmf_nets.matrix import Matrix
 from nmf_nets.observed import Missing, is_nan, observed, refuse_missing
 from nmf_nets.penalties.base import Penalty
@@ -31,6 +31,7 @@ from nmf_nets.refusal import Refusal, first_line, refuse_count, refuse_number
 from nmf_nets.shapes import Codes, Components
 from nmf_nets.solver import Solver
 from nmf_nets.solvers import named
+from nmf_nets.starts import INITS, start_of, unit_at, unit_of
 from nmf_nets.updates.hals import HALS
 from nmf_nets.updates.multiplicative import Multiplicative
 

@@ -12,13 +12,14 @@ from nmf_nets.divergences.frobenius import Frobenius
 from nmf_nets.estimators.amortised import MakeEncoder, amortised, named_encoder
 from nmf_nets.estimators.base import BaseNMF, coordinate_descent, exact_codes, given_factor
 from nmf_nets.factorization import Factorization
-from nmf_nets.fit import Moment, factorize
+from nmf_nets.fit import factorize
 from nmf_nets.matrix import Matrix
 from nmf_nets.observed import Missing
 from nmf_nets.refusal import Refusal, refuse_count
 from nmf_nets.shapes import Codes
 from nmf_nets.solver import Solver
 from nmf_nets.solvers import SOLVERS, named
+from nmf_nets.watch import Moment
 
 LOOK = 10
 """Iterations between two looks at the loss, as in scikit-learn's mu."""

@@ -32,10 +32,10 @@ from nmf_nets.encoders.mlp import MLP
 from nmf_nets.encoders.unrolled import Unrolled
 from nmf_nets.estimators.nmf import Looks
 from nmf_nets.factorization import Factorization
-from nmf_nets.fit import Moment
 from nmf_nets.refusal import Refusal
 from nmf_nets.solver import Solver
 from nmf_nets.updates.hals import HALS
+from nmf_nets.watch import Moment
 
 R = 4
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 import nmf_nets
 from nmf_nets.as_matrix import as_matrix
-from nmf_nets.fit import INITS
 from nmf_nets.matrix import Matrix
 from nmf_nets.penalties.graph import Graph
 from nmf_nets.penalties.l1 import L1
 from nmf_nets.penalties.l2 import L2
 from nmf_nets.penalties.orthogonality import Orthogonality
 from nmf_nets.solvers import SOLVERS
+from nmf_nets.starts import INITS
 
 DTYPES = st.sampled_from([None, None, torch.float32, torch.float64])
 NO_DTYPES = st.sampled_from(

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 import nmf_nets
-from nmf_nets.fit import INITS
 from nmf_nets.refusal import Refusal
 from nmf_nets.solvers import SOLVERS
+from nmf_nets.starts import INITS
 
 KINDS = st.sampled_from([nmf_nets.NMF, nmf_nets.MiniBatchNMF])
 COMMON = {

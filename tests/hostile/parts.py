@@ -14,7 +14,7 @@ from nmf_nets.exact.rank_factorization import rank_factorization
 from nmf_nets.exact.separable import separable
 from nmf_nets.exact.xray import xray
 from nmf_nets.factorization import Factorization
-from nmf_nets.fit import INITS, divergence_of, start_of
+from nmf_nets.fit import divergence_of
 from nmf_nets.matrix import Matrix
 from nmf_nets.metrics.clustering import cluster_of
 from nmf_nets.metrics.dead_components import component_shares, dead_components
@@ -28,6 +28,7 @@ from nmf_nets.metrics.topics import npmi, top_features, topic_diversity
 from nmf_nets.programmes import gene_scores, usages
 from nmf_nets.solvers import SOLVERS
 from nmf_nets.spectrum import numerical_rank, truncated_svd
+from nmf_nets.starts import INITS, start_of
 from nmf_nets.topics.topics import Topics
 
 

@@ -17,7 +17,7 @@ import nmf_nets
 from nmf_nets.as_matrix import as_matrix
 from nmf_nets.contents import contents_of
 from nmf_nets.factorization import Factorization
-from nmf_nets.fit import INITS, divergence_of, start_of
+from nmf_nets.fit import divergence_of
 from nmf_nets.matrix import DenseMatrix
 from nmf_nets.metrics.relative_error import relative_error
 from nmf_nets.metrics.relative_gap import relative_gap
@@ -27,6 +27,7 @@ from nmf_nets.refusal import Refusal
 from nmf_nets.run_directory import RunDirectory
 from nmf_nets.saved_model import load
 from nmf_nets.solvers import SOLVERS
+from nmf_nets.starts import INITS, start_of
 from nmf_nets.stream import Stream
 from nmf_nets.topics.topics import Topics
 
