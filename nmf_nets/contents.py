@@ -303,10 +303,22 @@ def _is_text(node: Any) -> bool:
 
 
 def _read_mtx(path: Path) -> Any:
+    """Raises ValueError for what scipy's parser would read past the end of its buffer: a byte of 0, and a number that the
+    end of the file cuts off.
+    """
+    end = b""
     with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
         for part in iter(lambda: file.read(2**24), b""):
-            if b"\0" in part:  # scipy's parser reads past its buffer there
+            if b"\0" in part:
                 raise ValueError("it holds a byte of 0, which is no text")
+            end = (end + part)[-1024:]
+    _, _, line = end.rpartition(b"\n")
+    words = line.split()
+    if words and not words[0].startswith(b"%"):
+        try:
+            float(words[-1])
+        except ValueError:
+            raise ValueError(f"it ends with {words[-1][:20]!r}, which is no number: it may be cut off") from None
     return scipy.io.mmread(path)
 
 

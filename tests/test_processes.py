@@ -53,6 +53,17 @@ def test_two_processes_leave_the_run_of_one_and_one_goes_on_with_it(command, one
 
 
 @pytest.mark.process
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full here")
+def test_a_full_disk_ends_all_ranks_with_a_sentence(tmp_path):
+    checkpoint, log = tmp_path / "run" / "checkpoints" / "last.ckpt", tmp_path / "log"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.with_name("last.ckpt.unfinished").symlink_to("/dev/full")
+    run = start(tmp_path, *QUICK, *NET, *TWO, "trainer.max_epochs=-1", "hydra.run.dir=run")
+    assert run.wait(180) == 2, log.read_text()
+    assert "last.ckpt could not be saved (No space left" in log.read_text()
+
+
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are found in /proc")
 def test_a_rank_that_is_killed_ends_the_others_and_sigterm_to_one_saves_for_all(tmp_path):
     endless = [*QUICK, *NET, *TWO, "trainer.max_epochs=-1", "hydra.run.dir=run", "callbacks.checkpoint.every_n_steps=9"]
