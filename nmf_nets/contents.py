@@ -303,7 +303,7 @@ def _is_text(node: Any) -> bool:
 
 
 def _read_mtx(path: Path) -> Any:
-    """Raises ValueError for what takes scipy's parser past the end of its buffer: a byte of 0, a number that is cut off."""
+    """Raises ValueError for what leads scipy's parser past its buffer: a byte of 0, and a number that is cut off."""
     end = b""
     with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
         for part in iter(lambda: file.read(2**24), b""):

@@ -22,6 +22,7 @@ from nmf_nets.divergences.base import Divergence
 from nmf_nets.encoders.base import Encoder
 from nmf_nets.factorization import Factorization
 from nmf_nets.heads.base import Head
+from nmf_nets.kinds import refuse_kinds
 from nmf_nets.matrix import DenseMatrix, Matrix
 from nmf_nets.model import Learned, Model
 from nmf_nets.modules.autoencoder import NonNegativeAutoencoder
@@ -212,6 +213,7 @@ def describe(directory: str | Path, allow: Sequence[str] = ()) -> Description:
     try:
         refuse_references(parts)
         refuse_foreign_targets(parts, allow, PARTS)
+        refuse_kinds(parts)
     except Refusal as refusal:
         raise Refusal(f"{path}: {refusal}") from None
     return Description(**entries)
@@ -258,6 +260,8 @@ def _decoder(about: Description, tensors: dict[str, Tensor], path: Path) -> Lear
 
 def _made(node: Mapping[str, Any], kind: type, path: Path, complete: Callable[[Any], Any] = lambda part: part) -> Any:
     """The part that a configuration describes."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise Refusal(f"{path.with_name(MODEL)} holds {repr(node)[:40]} where a {kind.__name__} must be described.")
     try:
         part = complete(instantiate(node, _convert_="all"))
     except Exception as error:  # whatever a class makes of arguments that may be anything

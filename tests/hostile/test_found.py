@@ -331,6 +331,23 @@ def test_a_model_that_claims_more_rows_than_memory_holds_is_loaded_or_refused(sa
 
 
 @pytest.mark.untyped
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("penalties_H", {"_target_": "nmf_nets.encoders.mlp.MLP"}, "holds 'nmf_nets.encoders.mlp.MLP' where a Penalty"),
+        ("update", {}, "holds {} where a Update must be described"),
+        ("preprocessing", {"_target_": "nmf_nets.preprocessing.divided.Divided", "by": "a"}, "by is 'a', but must be"),
+    ],
+)
+def test_a_model_whose_parts_are_none_is_refused(name, value, said, saved):
+    directory, _, _ = saved("encoder=mlp")
+    about = json.loads((directory / "model.json").read_text())
+    (directory / "model.json").write_text(json.dumps(about | {name: value}))
+    with pytest.raises(Refusal, match=re.escape(said)):
+        load(directory)
+
+
+@pytest.mark.untyped
 @pytest.mark.parametrize("override", ["seed=-1", "seed=1e400", "penalties_H=nope", "data.batch_size=nope"])
 def test_an_option_of_train_is_refused_by_its_name(override, train):
     ran = train(override)
