@@ -65,48 +65,39 @@ def refuse_foreign_targets(config: Any, allow: Sequence[str] = (), allowed: Sequ
 
 def refuse_references(config: Any) -> None:
     """Raises Refusal for a text that refers to something else, as no saved configuration does: they are resolved."""
-    for where, value in _entries(config, "", 0):
+    for where, value in _walk(config, "", 0):
         if isinstance(value, str) and "${" in value:
             raise Refusal(f"the configuration refers to {value!r} at {where}, but what is saved holds no references.")
 
 
 def targets(config: Any) -> Iterator[tuple[str, Any]]:
     """Every `_target_`, and where it stands."""
-    for where, value in _entries(config, "", 0):
-        if where.rpartition(".")[2] == "_target_":
-            yield where, value
+    for where, node in nodes(config):
+        if "_target_" in node:
+            yield f"{where}._target_".lstrip("."), node["_target_"]
 
 
-def nodes(node: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every mapping with what it refers to in place, itself first, and where it stands."""
+def nodes(config: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every mapping, with what it refers to in place, and where it stands."""
+    for where, node in _walk(config, "", 0):
+        if isinstance(node, dict):
+            yield where, node
+
+
+def _walk(node: Any, place: str, depth: int) -> Iterator[tuple[str, Any]]:
+    """The mappings of a tree of mappings and sequences, as dictionaries, and its leaves, each with where it stands."""
     if depth > DEEPEST:
-        raise _too_deep(place)
+        raise Refusal(f"the configuration is nested more than {DEEPEST} deep at {place[:60]}…; it may refer to itself.")
     if isinstance(node, Mapping | DictConfig):
         held = {str(key): _resolved(node, key) for key in node}
         yield place, held
         for key, value in held.items():
-            yield from nodes(value, f"{place}.{key}".lstrip("."), depth + 1)
+            yield from _walk(value, f"{place}.{key}".lstrip("."), depth + 1)
     elif isinstance(node, list | tuple | ListConfig):
         for number in range(len(node)):
-            yield from nodes(_resolved(node, number), f"{place}[{number}]", depth + 1)
-
-
-def _entries(node: Any, place: str, depth: int) -> Iterator[tuple[str, Any]]:
-    """What a tree of mappings and sequences holds at its leaves, and where."""
-    if depth > DEEPEST:
-        raise _too_deep(place)
-    if isinstance(node, Mapping | DictConfig):
-        for key in node:
-            yield from _entries(_resolved(node, key), f"{place}.{key}".lstrip("."), depth + 1)
-    elif isinstance(node, list | tuple | ListConfig):
-        for number in range(len(node)):
-            yield from _entries(_resolved(node, number), f"{place}[{number}]", depth + 1)
+            yield from _walk(_resolved(node, number), f"{place}[{number}]", depth + 1)
     else:
         yield place, node
-
-
-def _too_deep(place: str) -> Refusal:
-    return Refusal(f"the configuration is nested more than {DEEPEST} deep at {place[:60]}…; it may refer to itself.")
 
 
 def _resolved(node: Any, key: Any) -> Any:
