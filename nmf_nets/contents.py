@@ -346,7 +346,8 @@ def _read_table(path: Path, separator: str) -> pd.DataFrame:
     counted = [str(j) for j in range(len(first) + 1)]
     # A first line of numbers is data, unless it counts the columns, as pandas does for frames without names.
     is_data = all(_is_number(cell) for cell in first) and first not in (counted[:-1], counted[1:])
-    return pd.read_csv(path, sep=separator, header=None if is_data else 0)
+    # The default of pandas rounds wrongly at times, and crashes at exponents that no int32 holds.
+    return pd.read_csv(path, sep=separator, header=None if is_data else 0, float_precision="round_trip")  # pyright: ignore
 
 
 def _of_table(frame: pd.DataFrame, path: Path, index_column: str | int | None) -> Contents:
@@ -368,7 +369,7 @@ def _of_table(frame: pd.DataFrame, path: Path, index_column: str | int | None) -
             "data.index_column='Unnamed: 0'."
         )
     odd = frame.select_dtypes(exclude=["number", "bool"])
-    numbers = odd.apply(pd.to_numeric, errors="coerce")
+    numbers = odd.map(_number)
     text = np.argwhere((numbers.isna() & odd.notna()).to_numpy())
     if len(text):
         i, j = text[0]
@@ -380,6 +381,14 @@ def _of_table(frame: pd.DataFrame, path: Path, index_column: str | int | None) -
     frame = frame.assign(**{str(name): numbers[name] for name in numbers})
     named = all(isinstance(name, str) for name in frame.columns)
     return Contents(frame.to_numpy(dtype=float), tuple(frame.columns) if named else None, samples)
+
+
+def _number(cell: Any) -> float:
+    """NaN for what is none; `pandas.to_numeric` crashes at exponents that no int32 holds."""
+    try:
+        return float("nan" if "_" in str(cell) else cell)
+    except (TypeError, ValueError):
+        return np.nan
 
 
 def _is_number(text: object) -> bool:

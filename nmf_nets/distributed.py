@@ -22,7 +22,7 @@ from nmf_nets.group import Group
 from nmf_nets.inits.base import refuse_n_components
 from nmf_nets.matrix import Matrix
 from nmf_nets.penalties.base import Penalty
-from nmf_nets.refusal import Refusal, refuse_count
+from nmf_nets.refusal import Refusal, refuse_count, refuse_number, refuse_seed
 from nmf_nets.row_blocks import RowBlocks
 from nmf_nets.row_run import Clock, RowRun, RowsResult, caught_signals
 from nmf_nets.row_solver import refuse_solver, row_solver
@@ -97,6 +97,8 @@ def factorize_rows(
     """
     refuse_numbers(tol, None, max_iter, check_every, max_seconds)
     refuse_n_components(n_components)
+    refuse_seed(seed)
+    refuse_count("values", values)
     _refuse_choices(init, codes, directory, save_every, save_seconds)
     began, group, D = time.perf_counter(), group or Group(), divergence_of(divergence)
 
@@ -185,5 +187,6 @@ def _refuse_choices(
         raise Refusal("codes=disk needs a directory for them; give one.")
     if save_every is not None:
         refuse_count("save_every", save_every)
+    refuse_number("save_seconds", save_seconds)
     if not save_seconds > 0:
         raise Refusal(f"save_seconds must be more than 0, but is {save_seconds!r}.")

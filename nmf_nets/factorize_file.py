@@ -20,10 +20,12 @@ from nmf_nets.distributed import factorize_rows
 from nmf_nets.factorization import Factorization
 from nmf_nets.group import Group, LostRank, joined
 from nmf_nets.heartbeat import beating, end_lost
+from nmf_nets.inits.base import refuse_n_components
+from nmf_nets.kinds import refuse_arguments
 from nmf_nets.pages.table import Table
 from nmf_nets.part import part_name
 from nmf_nets.program import INTERRUPTED, STOPPED, pinned_threads, run_program
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, first_line
 from nmf_nets.row_run import RowsResult
 from nmf_nets.run_directory import MetricsFile, RunDirectory, peak_memory
 from nmf_nets.sources.base import Source
@@ -84,6 +86,9 @@ def _configuration(config: DictConfig, run: RunDirectory, group: Group) -> DictC
 
 def _fit(config: DictConfig, run: RunDirectory, group: Group) -> RowsResult:
     with group.agreeing():
+        given = {name: config[name] for name in (*CHOICES, "n_components", "device")}
+        refuse_arguments(factorize_rows, given)
+        refuse_n_components(config.n_components)
         source = _source(config)
         unfinished = run.path / "codes.npy.unfinished"
         codes = OnDisk(unfinished, source.shape[0], config.n_components, source.dtype)
@@ -101,7 +106,10 @@ def _fit(config: DictConfig, run: RunDirectory, group: Group) -> RowsResult:
         metrics.log_metrics({"loss": moment.loss, "seconds": moment.seconds}, moment.iteration)
         stderr.print(f"iteration {moment.iteration}: loss {moment.loss:.8g}, {moment.seconds:.1f} s", markup=False)
 
-    device = torch.device(config.device)
+    try:
+        device = torch.device(config.device)
+    except RuntimeError as error:
+        raise Refusal(f"device is {config.device!r}, but torch cannot use it: {first_line(error)}.") from error
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     with warnings.catch_warnings(record=False):
@@ -135,6 +143,9 @@ def _source(config: DictConfig) -> Source:
     data = config.data
     if data.dtype not in (None, "float32", "float64"):
         raise Refusal(f"data.dtype is {data.dtype!r}, but must be float32, float64, or null for that of the file.")
+    refuse_arguments(source_of, {"path": data.path, "key": data.key}, "data")
+    if not isinstance(data.weights, str | None):
+        raise Refusal(f"data.weights is {data.weights!r}, but must be a file, or null where every entry counts once.")
     dtype = None if data.dtype is None else getattr(torch, data.dtype)
     source = source_of(data.path, data.key, dtype)
     return source if data.weights is None else Weighted(source, source_of(data.weights, None, source.dtype))

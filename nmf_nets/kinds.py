@@ -3,9 +3,11 @@
 import inspect
 import pydoc
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import torch
 from omegaconf import DictConfig, ListConfig
 
 from nmf_nets.refusal import Refusal
@@ -15,22 +17,27 @@ READ = ("nmf_nets.", "pytorch_lightning.Trainer", "pytorch_lightning.trainer.")
 """Whose signatures are heeded. Lightning's trainer looks at some values only when it is in the midst of its work."""
 
 PLAIN = {bool: "true or false", int: "an integer", float: "a number", str: "a text", NoneType: "null"}
+TOLD = {Path: "a path", torch.device: "a device"}
 
 
 def refuse_kinds(config: Any) -> None:
-    """Raises Refusal for the first value that is not of the kind that a class or function of ours asks for.
-
-    What mappings hold is not looked at, nor what refers to nothing; bounds are left to what is made.
-    """
+    """`refuse_arguments` for every `_target_` of ours, at any depth."""
     for where, node in nodes(config):
         target = node.get("_target_")
         if isinstance(target, str) and target.startswith(READ):
-            hints = _hints(pydoc.locate(target))
-            for name, value in node.items():
-                refers = isinstance(value, str) and "${" in value
-                if name in hints and not refers and not _fits(value, hints[name]):
-                    place = f"{where}.{name}".lstrip(".")
-                    raise Refusal(f"{place} is {value!r}, but must be {_said(hints[name])}.")
+            refuse_arguments(pydoc.locate(target), node, where)
+
+
+def refuse_arguments(made: Any, given: Mapping[str, Any], where: str = "") -> None:
+    """Raises Refusal for the first value that is not of the kind that the class or function asks for.
+
+    What mappings hold is not looked at, nor what refers to nothing; bounds are left to what is made.
+    """
+    hints = _hints(made)
+    for name, value in given.items():
+        refers = isinstance(value, str) and "${" in value
+        if name in hints and not refers and not _fits(value, hints[name]):
+            raise Refusal(f"{f'{where}.{name}'.lstrip('.')} is {value!r}, but must be {_said(hints[name])}.")
 
 
 def _hints(made: Any) -> dict[str, Any]:
@@ -62,7 +69,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if inspect.isclass(kind) and issubclass(kind, Collection):
         held = (*get_args(hint), Any)[0]
         return isinstance(value, list | tuple | ListConfig) and all(_fits(each, held) for each in value)
-    return True
+    return kind not in TOLD  # which their text stands for
 
 
 def _is_part(kind: Any) -> bool:
@@ -80,7 +87,7 @@ def _said(hint: Any) -> str:
     if _is_part(kind):
         return "a part with a _target_" if kind is Callable else f"{kind.__name__}, a part with a _target_"
     if not (inspect.isclass(kind) and issubclass(kind, Collection)):
-        return str(kind)
+        return TOLD.get(kind, str(kind))
     if issubclass(kind, Mapping):
         return "a mapping"
     return f"a list, each of it {_said(get_args(hint)[0])}" if get_args(hint) else "a list"

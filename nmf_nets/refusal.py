@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Sequence
 from numbers import Integral, Real
 
 
@@ -28,6 +29,12 @@ def refuse_seed(value: object) -> None:
     """Raises Refusal unless every generator takes the value for a seed."""
     if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= int(value) < 2**32:
         raise Refusal(f"seed is {value!r}, but must be an integer from 0 to {2**32 - 1}.")
+
+
+def refuse_names(name: str, value: object) -> None:
+    """Raises Refusal unless the value is a list of texts."""
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(each, str) for each in value):
+        raise Refusal(f"{name} is {value!r}, but must be a list of names, {name}=[NAME] say.")
 
 
 def refuse_number(name: str, value: object, most: float | None = None) -> None:

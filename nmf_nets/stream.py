@@ -96,6 +96,8 @@ class Stream:
         criterion = Criterion(self.divergence, on_W=self.on_W.shared(X.shape[0]))
         fitted = sums.fitted(Objective(X, Factorization(H, W), criterion), self.known).contiguous()
         if not bool(H.isfinite().all() & fitted.isfinite().all()):
+            if self.W is None:  # the first batch, which may be of other features than the next one
+                self.known = {}
             raise Refusal(
                 f"this batch, with a mean of {float(X.mean):.3g}, is too far from those before for {W.dtype}: W would "
                 "not be finite. Components are left as they were, but sums are spoiled; go on from an older state_dict."

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
-from nmf_nets.refusal import Refusal, first_line
+from nmf_nets.refusal import Refusal, first_line, refuse_names
 
 PARTS = (
     "nmf_nets.constraints",
@@ -54,8 +54,7 @@ def refuse_foreign_targets(config: Any, allow: Sequence[str] = (), allowed: Sequ
     A name must be that of a class or a function in one of these places, public, and made there: what a module has only
     imported, as `os`, is not its own. References are followed, as what they lead to may hold a `_target_` too.
     """
-    if not isinstance(allow, list | tuple | ListConfig) or not all(isinstance(name, str) for name in allow):
-        raise Refusal(f"allow is {allow!r}, but must be a list of prefixes of targets, allow=[PACKAGE] say.")
+    refuse_names("allow", allow)
     places = [name.rstrip(".") for name in (*allowed, *allow)]
     for where, target in targets(config):
         objection = _objection(target, places)

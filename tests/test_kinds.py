@@ -19,13 +19,13 @@ GROUPS = sorted(
 @pytest.mark.parametrize(("group", "name"), GROUPS)
 def test_what_ships_is_of_the_right_kinds(group, name):
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        refuse_kinds(compose("train", [f"{group}={name}"]))
+        refuse_kinds(compose("train", [f"{group}={name}", "directory=run"]))
 
 
 @pytest.mark.parametrize("program", ["select", "benchmark", "factorize_file"])
 def test_what_other_programs_begin_with_is_of_the_right_kinds(program):
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        refuse_kinds(compose(program))
+        refuse_kinds(compose(program, ["directory=run"]))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from nmf_nets.benchmark.results import ResultFolder
 from nmf_nets.benchmark.task import Task
 from nmf_nets.extras import Missing
 from nmf_nets.program import INTERRUPTED, pinned_threads, run_program
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, refuse_names
 
 TOGETHER = ("JoblibLauncher", "LocalLauncher", "RayLauncher")
 """Launchers that run several jobs of a sweep on one machine at once."""
@@ -85,6 +85,7 @@ def _log(report: Report, config: DictConfig, folder: ResultFolder) -> None:
 
 
 def _comparison(config: DictConfig, contests: list[Contest], folder: ResultFolder) -> Comparison:
+    refuse_names("tracks", config.tracks)
     most = math.inf if config.iterations is None else config.iterations
     budget = Budget(config.seconds, most, config.tolerance)
     protocol = Protocol(
@@ -145,6 +146,8 @@ def _configured(scene: DictConfig) -> Iterator[tuple[str, Any]]:
 
 
 def _plugged_in(config: DictConfig) -> Iterator[tuple[str, Any]]:
+    if config.plugins is not None:
+        refuse_names("plugins", config.plugins)
     installed: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=PLUGINS)}
     for name in installed if config.plugins is None else config.plugins:
         if name not in installed:

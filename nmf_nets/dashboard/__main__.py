@@ -13,7 +13,7 @@ from nmf_nets.dashboard.collection import Collection
 from nmf_nets.dashboard.page import page
 from nmf_nets.dashboard.server import Dashboard
 from nmf_nets.program import run_program
-from nmf_nets.refusal import Refusal
+from nmf_nets.refusal import Refusal, refuse_names
 from nmf_nets.report.run import REPORT, Run
 from nmf_nets.whole_file import write
 
@@ -25,6 +25,10 @@ def main() -> None:
 
 def dashboard(config: DictConfig) -> None:
     """Serves the page of all runs until Ctrl-C, or writes it into a file."""
+    if not isinstance(config.path, str):
+        refuse_names("path", config.path)
+    if not isinstance(config.to, str | None):
+        raise Refusal(f"to is {config.to!r}, but must be a file, or null to serve the page.")
     roots = [Path(path).expanduser() for path in ([config.path] if isinstance(config.path, str) else config.path)]
     console = Console()
     if config.to is not None:

@@ -32,7 +32,7 @@ def target_of(given: Any, dtype: torch.dtype | None) -> type:
         return np.float64 if dtype == torch.float64 else np.float32
     if hasattr(given, "dtypes"):
         return np.float64
-    return np.float64 if own in ("float64", "f8") else np.float32
+    return np.float64 if own in ("float64", "f8", "float128") else np.float32
 
 
 def assert_matrix(made: Matrix, truth: np.ndarray | None, signed: bool = False) -> None:

@@ -13,6 +13,9 @@ import numpy as np
 from hostile.doors import DOORS, door
 from hypothesis import strategies as st
 
+from nmf_nets.benchmark.__main__ import main as benchmark
+from nmf_nets.dashboard.__main__ import main as dashboard
+from nmf_nets.factorize_file import main as factorize_file
 from nmf_nets.select import main as select
 from nmf_nets.train import main as train
 from nmf_nets.transform import main as transform
@@ -34,7 +37,18 @@ SELECTS = (
     "n_components", "seeds", "max_iter", "tol", "together", "seed", "threads", "data.n_samples", "selection",
     "directory", "divergence", "init",
 )  # fmt: skip
+FACTORIZES = (
+    "data.path", "data.key", "data.weights", "data.dtype", "n_components", "solver", "start", "repeats", "l1_H", "l1_W",
+    "l2_H", "l2_W", "max_iter", "tol", "max_seconds", "check_every", "values", "codes", "save_every", "save_seconds",
+    "patience", "device", "seed", "threads", "resume", "allow", "directory", "divergence",
+)  # fmt: skip
+DASHBOARDS = ("path", "to", "allow")  # without a file to write, it serves for ever
+BENCHMARKS = (
+    "seeds", "seconds", "iterations", "tolerance", "tracks", "method", "task", "n_components", "threads", "allow",
+    "plugins",
+)  # fmt: skip
 TRANSFORMS = ("run", "data", "output", "codes", "batch_size", "device")
+SERVING = {("to", "null")}
 ENDLESS = {("trainer.max_epochs", "-1"), ("trainer.max_epochs", "null")}
 
 
@@ -72,6 +86,9 @@ PAIRS = {
     "train": [(key, value) for key, value in product(KEYS, VALUES) if (key, value) not in ENDLESS],
     "select": list(product(SELECTS, VALUES)),
     "transform": list(product(TRANSFORMS, VALUES)),
+    "factorize": list(product(FACTORIZES, VALUES)),
+    "dashboard": [pair for pair in product(DASHBOARDS, VALUES) if pair not in SERVING],
+    "benchmark": list(product(BENCHMARKS, VALUES)),
 }
 """Few enough that all can be tried."""
 
@@ -108,6 +125,28 @@ def options_of_transform(inputs: tuple[str, str]) -> None:
             (Path(directory) / name).write_bytes(data)
         given = {"run": directory, "data": "x.npy", "output": "codes.csv"}
         assert_ended(transform, *(f"{name}={text}" for name, text in (given | {key: value}).items()))
+
+
+@door(st.sampled_from(PAIRS["factorize"]), examples=6)
+def options_of_factorize(inputs: tuple[str, str]) -> None:
+    key, value = inputs
+    given = {"data.path": "x.npy", "n_components": "1", "max_iter": "3", "directory": "run"}
+    assert_ended(factorize_file, *(f"{name}={text}" for name, text in (given | {key: value}).items()))
+
+
+@door(st.sampled_from(PAIRS["dashboard"]), examples=4)
+def options_of_dashboard(inputs: tuple[str, str]) -> None:
+    key, value = inputs
+    given = {"path": "[run]", "to": "page.html"}
+    assert_ended(dashboard, *(f"{name}={text}" for name, text in (given | {key: value}).items()))
+
+
+@door(st.sampled_from(PAIRS["benchmark"]), examples=3)
+def options_of_benchmark(inputs: tuple[str, str]) -> None:
+    key, value = inputs
+    given = {"task": "synthetic", "method": "[hals]", "seeds": "1", "seconds": "0.01", "tracks": "[shared]"}
+    given |= {"hydra.run.dir": "run"}
+    assert_ended(benchmark, *(f"{name}={text}" for name, text in (given | {key: value}).items()))
 
 
 def main() -> None:

@@ -249,6 +249,13 @@ def test_rows_that_a_net_cannot_hold_are_refused(saved):
         model.transform(np.full((2, model.W.shape[1]), 3e38, np.float32), "refined")
 
 
+def test_a_stream_whose_first_batch_was_refused_begins_anew():
+    stream = Stream(1, init="random")
+    with pytest.raises(Refusal, match="is too far from those before"):
+        stream.partial_fit(torch.tensor([[1.0, 1.0, 7e37, 1e37, 7e37]]))
+    assert stream.partial_fit(X).W.shape == (1, 3)
+
+
 def test_a_refused_fit_is_none():
     model = nmf_nets.NMF(3, init="nndsvd")
     with pytest.raises(Refusal):
@@ -296,6 +303,12 @@ def test_a_byte_of_zero_in_a_matrix_of_text_is_refused_before_it_crashes_the_par
     (tmp_path / "x.mtx").write_bytes(b"%%MatrixMarket matrix coordinate real general\n9 3 1\n1 1 2" + 8 * b"\0")
     with pytest.raises(Refusal, match="it holds a byte of 0"):
         contents_of(tmp_path / "x.mtx")
+
+
+def test_a_table_with_an_exponent_that_no_integer_holds_does_not_crash_the_parser(tmp_path):
+    (tmp_path / "x.csv").write_text("a,b\n1,1e2147483648\n1,9999999999\n")
+    with pytest.raises(Refusal, match=r"X\[0, 1\] is inf"):
+        as_matrix(contents_of(tmp_path / "x.csv").X)
 
 
 @pytest.mark.parametrize("last", [b"1.1E", b"1.1E-", b"1e+", b"1.1E\xff\xff"])
