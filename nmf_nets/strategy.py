@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
 from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torch import Tensor
 
 from nmf_nets.group import Group, together
 from nmf_nets.heartbeat import beating
@@ -47,6 +48,18 @@ class Replicas(DDPStrategy):
     def barrier(self, *args: Any, **kwargs: Any) -> None:
         with together():
             super().barrier(*args, **kwargs)
+
+    def reduce(self, *args: Any, **kwargs: Any) -> Tensor:
+        with together():
+            return super().reduce(*args, **kwargs)
+
+    def broadcast(self, *args: Any, **kwargs: Any) -> Any:
+        with together():
+            return super().broadcast(*args, **kwargs)
+
+    def all_gather(self, *args: Any, **kwargs: Any) -> Tensor:
+        with together():
+            return super().all_gather(*args, **kwargs)
 
     def configure_ddp(self) -> None:
         """Replicas begin as rank 0's."""

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from pytorch_lightning.strategies import DDPStrategy
 from safetensors.torch import load_file
 
+from nmf_nets.group import LostRank
 from nmf_nets.heartbeat import LOST
+from nmf_nets.strategy import Replicas
 
 NET = ["encoder=table", "optimizer=adam", "data.batch_size=300", "data.dtype=float64", "n_components=4"]
 QUICK = ["logger=none", "threads=1", "trainer.accelerator=cpu", "callbacks.gap_monitor.growth=9"]
@@ -50,6 +53,18 @@ def test_two_processes_leave_the_run_of_one_and_one_goes_on_with_it(command, one
     one, both = (load_file(tmp_path / name / "factors.safetensors") for name in ("one", "both"))
     for name in ("H", "W"):
         assert float((one[name] - both[name]).abs().max() / one[name].abs().max()) < 1e-8
+
+
+@pytest.mark.parametrize("name", ["barrier", "reduce", "broadcast", "all_gather"])
+def test_whatever_lightning_waits_for_in_vain_says_that_a_rank_is_lost(name, monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("Connection reset by peer")
+
+    monkeypatch.setattr(DDPStrategy, name, broken)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    with pytest.raises(LostRank, match="rank 0 of 2 waited for the others in vain: Connection reset by peer"):
+        getattr(Replicas, name)(object.__new__(Replicas), torch.zeros(1))
 
 
 @pytest.mark.process
