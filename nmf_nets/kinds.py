@@ -17,7 +17,8 @@ READ = ("nmf_nets.", "pytorch_lightning.Trainer", "pytorch_lightning.trainer.")
 """Whose signatures are heeded. Lightning's trainer looks at some values only when it is in the midst of its work."""
 
 PLAIN = {bool: "true or false", int: "an integer", float: "a number", str: "a text", NoneType: "null"}
-TOLD = {Path: "a path", torch.device: "a device"}
+TEXTS = {Path: "a path", torch.device: "a device"}
+"""What a text stands for."""
 
 
 def refuse_kinds(config: Any) -> None:
@@ -69,7 +70,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if inspect.isclass(kind) and issubclass(kind, Collection):
         held = (*get_args(hint), Any)[0]
         return isinstance(value, list | tuple | ListConfig) and all(_fits(each, held) for each in value)
-    return kind not in TOLD  # which their text stands for
+    return kind not in TEXTS or isinstance(value, str)
 
 
 def _is_part(kind: Any) -> bool:
@@ -87,7 +88,7 @@ def _said(hint: Any) -> str:
     if _is_part(kind):
         return "a part with a _target_" if kind is Callable else f"{kind.__name__}, a part with a _target_"
     if not (inspect.isclass(kind) and issubclass(kind, Collection)):
-        return TOLD.get(kind, str(kind))
+        return TEXTS.get(kind, str(kind))
     if issubclass(kind, Mapping):
         return "a mapping"
     return f"a list, each of it {_said(get_args(hint)[0])}" if get_args(hint) else "a list"

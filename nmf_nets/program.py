@@ -113,7 +113,7 @@ def run_program(config_name: str, job: Callable[[DictConfig], Any]) -> None:
 
     try:
         _refuse_missing_launcher(sys.argv[1:])
-        _refuse_kinds(sys.argv[1:])
+        _refuse_overrides(sys.argv[1:])
         composed()
     except (Missing, Refusal) as refusal:
         print(f"refused: {refusal}", file=sys.stderr)  # noqa: T201
@@ -172,7 +172,7 @@ def _collected(sweep: str) -> list[str]:
     return sentences
 
 
-def _refuse_kinds(overrides: Sequence[str]) -> None:
+def _refuse_overrides(overrides: Sequence[str]) -> None:
     """Raises Refusal for what is no name where one stands for a file, or no text where a directory is named: of these
     Hydra shows a traceback.
     """

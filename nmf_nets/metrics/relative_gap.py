@@ -10,4 +10,6 @@ def relative_gap(value: float, reference: float, least: float) -> float:
     least: `Divergence.rounding` of the data.
     """
     value, reference = max(value, least), max(reference, least)
-    return value / reference - 1 if reference > 0 else math.inf if value > 0 else 0.0
+    if reference > 0:
+        return value / reference - 1
+    return math.inf if value > 0 else 0.0

@@ -69,7 +69,9 @@ class Update(ABC):
         progress: float = 0.0,
         terms: Terms = PLAIN,
     ) -> Codes:
-        """`on(X, W, terms).codes(H, repeats, progress)`. Raises Refusal where these are not finite."""
+        """`on(X, W, terms).codes(H, repeats, progress)`. Raises Refusal where they are not finite, or H too far."""
+        if H is not None:
+            self.refuse_codes(X, H, W)
         return finite(self.on(X, W, terms).codes(H, repeats, progress), "the codes", X)
 
     def effort_of(self, repeats: int | None) -> Effort:
@@ -85,6 +87,9 @@ class Update(ABC):
             raise Refusal(
                 f"update={part_name(self)} takes no weights; use hals or pivoting, or multiplicative, which do."
             )
+
+    def refuse_codes(self, X: Matrix, H: Codes, W: Components) -> None:  # noqa: B027 - most find back from anywhere
+        """Raises Refusal for codes from which its dtype does not let it find back; this waits for the device."""
 
     def refuse(self, divergence: Divergence, terms: Terms = PLAIN) -> None:
         """Raises Refusal unless this step lowers that divergence with these penalties."""

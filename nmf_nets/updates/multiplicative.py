@@ -1,5 +1,7 @@
 """Lee and Seung's step, for every β."""
 
+import math
+
 import torch
 
 from nmf_nets.cold_start import flat_codes, lifted_codes
@@ -13,6 +15,7 @@ from nmf_nets.half_steps.gram import gram_value
 from nmf_nets.kernels.multiplicative import gram_steps, multiplied
 from nmf_nets.matrix import Matrix
 from nmf_nets.penalties.base import Penalty
+from nmf_nets.refusal import Refusal
 from nmf_nets.shapes import Codes, Components, Scalar
 from nmf_nets.updates.base import Update
 
@@ -35,6 +38,15 @@ class Multiplicative(Update):
 
     def lowers(self, divergence: Divergence) -> bool:
         return divergence.beta == self.divergence.beta
+
+    def refuse_codes(self, X: Matrix, H: Codes, W: Components) -> None:
+        """With β < 1, N falls faster than X̂ grows, and where it underflows codes would be zero for ever."""
+        there, made = float(X.mean), float(H.double().sum(0) @ W.double().sum(1)) / (X.shape[0] * X.shape[1])
+        if self.divergence.beta < 1 and 0 < there < made * math.sqrt(torch.finfo(X.dtype).tiny):
+            raise Refusal(
+                f"H W has the mean {made:.3g}, but X {there:.3g}: {X.dtype} does not hold a step with "
+                f"β = {self.divergence.beta:g} from there; scale H down, or leave it out."
+            )
 
     def half_step(self, X: Matrix, W: Components, terms: Terms, group: Group) -> HalfStep:
         entries_alone = terms.free is None and not terms.beyond_entries
